@@ -1,0 +1,38 @@
+"""What a notebook of the course imports: its checks, its first line, its pictures.
+
+>>> from helpers.classroom import lesson
+>>> lesson("01").hint("dynamic_batch")  # doctest: +SKIP
+
+Each name is looked up in its own module when it is first used: the command line
+shares this room, and must run before any package is installed.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from helpers.classroom.graph_table import graph_table
+    from helpers.classroom.lesson import lesson
+    from helpers.classroom.netron_view import NetronView
+    from helpers.classroom.picture import Picture
+    from helpers.classroom.ready import ready
+    from helpers.classroom.table import Table
+
+__all__ = ["NetronView", "Picture", "Table", "graph_table", "lesson", "ready"]
+
+HOMES = {
+    "NetronView": "netron_view",
+    "Picture": "picture",
+    "Table": "table",
+    "graph_table": "graph_table",
+    "lesson": "lesson",
+    "ready": "ready",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{HOMES[name]}")
+    value = globals()[name] = getattr(module, name)
+    return value

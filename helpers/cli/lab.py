@@ -1,0 +1,60 @@
+"""``lab``: open JupyterLab on the course."""
+
+import argparse
+import os
+import socket
+import subprocess
+import sys
+
+from helpers.classroom.lessons import all_lessons
+from helpers.cli.environment import variables
+from helpers.errors import UserError
+from helpers.places import ROOT
+
+SUMMARY = "open JupyterLab on the course"
+EXTRAS = ["course"]
+
+# JupyterLab asks every new user whether it may fetch news, and looks for updates:
+# forty learners without a network need neither.
+QUIET = ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--no-browser", action="store_true", help="print the address and open no browser")
+    parser.add_argument(
+        "--port", type=port_number, help="the port to listen on (otherwise the first free from 8888)"
+    )
+
+
+def port_number(text: str) -> int:
+    """A TCP port; 0 lets the system choose."""
+    if not text.isdigit() or not 0 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port (0 to 65535)")
+    return int(text)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    lessons = all_lessons()
+    first = f"/lab/tree/notebooks/{lessons[0].lecture.name}" if lessons else "/lab"
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}"]
+    command += [f"--LabApp.default_url={first}", *QUIET]
+    if arguments.no_browser:
+        command.append("--no-browser")
+    if arguments.port is not None:
+        refuse_taken(arguments.port)
+        command.append(f"--port={arguments.port}")
+    try:
+        return subprocess.call(command, cwd=ROOT, env=variables())
+    except KeyboardInterrupt:  # JupyterLab got it too and has ended by itself
+        return 0
+
+
+def refuse_taken(port: int) -> None:
+    """Say at once that a port is taken, where JupyterLab would silently choose another."""
+    with socket.socket() as probe:
+        if os.name != "nt":  # as servers do; on Windows the option means something else
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise UserError(f"Port {port} is taken.", "name another, or leave --port out.") from None

@@ -1,0 +1,48 @@
+"""``status``: what you have done so far. Kept on this machine only."""
+
+import argparse
+
+from helpers.classroom.lessons import LessonFiles, all_lessons
+from helpers.classroom.outcome import CORRECT
+from helpers.classroom.progress import Progress, Record
+from helpers.classroom.workbook import copies_of
+
+SUMMARY = "show your progress so far"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("lesson", nargs="?", help="show the tasks of this lesson only")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from helpers.classroom.lessons import find_lesson
+
+    for lesson in [find_lesson(arguments.lesson)] if arguments.lesson else all_lessons():
+        print("\n".join(describe(lesson, Progress().of(lesson.name))))
+    print("\nThis record is yours: it stays in .lab/ on this machine.")
+    return 0
+
+
+def describe(lesson: LessonFiles, done: dict[str, Record]) -> list[str]:
+    """One lesson as lines: its state, then its tasks."""
+    correct = sum(1 for name in lesson.tasks if done.get(name, {}).get("outcome") == CORRECT)
+    if not lesson.tasks:
+        state = "no exercise"
+    elif not copies_of(lesson) and not done:
+        state = f"not begun: python3 -m helpers start {lesson.number}"
+    else:
+        state = f"{correct} of {len(lesson.tasks)} tasks correct"
+    return [
+        f"{lesson.number} {lesson.title}: {state}",
+        *(describe_task(n, done[n]) for n in lesson.tasks if n in done),
+    ]
+
+
+def describe_task(name: str, record: Record) -> str:
+    """One task as a line."""
+    details = [f"{record['checks']} checks"]
+    if record["hints"]:
+        details.append(f"{record['hints']} hints")
+    if record["solution_seen"]:
+        details.append("solution seen")
+    return f"   {name}: {record['outcome'] or 'not checked'} ({', '.join(details)})"

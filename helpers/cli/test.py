@@ -1,0 +1,20 @@
+"""``test``: run the whole suite. What follows goes to pytest."""
+
+import argparse
+import subprocess
+import sys
+
+from helpers.cli.environment import variables
+from helpers.places import ROOT
+
+SUMMARY = "run the test suite (what follows goes to pytest)"
+EXTRAS = ["course", "dev"]
+PASSES_ON_THE_REST = True
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "python3 -m helpers test [pytest's own arguments]"
+
+
+def run(arguments: argparse.Namespace) -> int:
+    return subprocess.call([sys.executable, "-m", "pytest", *arguments.rest], cwd=ROOT, env=variables())
