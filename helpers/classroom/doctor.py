@@ -69,9 +69,7 @@ def pins() -> dict[str, str]:
 
 def packages() -> Finding:
     if not (ROOT / "constraints.txt").exists():
-        return Finding(
-            "packages", "note", "no constraints.txt here: this is an installed package, not a checkout"
-        )
+        return Finding("packages", "note", "no constraints.txt here: this is an installed package, not a checkout")
     pinned, missing, other = pins(), [], []
     for name in CORE_PACKAGES:
         try:
@@ -215,9 +213,7 @@ def browser_proxy() -> Finding:
     if importlib.util.find_spec("jupyter_server_proxy") is None:
         detail = "jupyter-server-proxy, which carries the kernel's pages to the browser, is not installed"
         return (
-            Finding("browser proxy", "problem", detail, SETUP)
-            if prefix
-            else Finding("browser proxy", "note", detail)
+            Finding("browser proxy", "problem", detail, SETUP) if prefix else Finding("browser proxy", "note", detail)
         )
     where = f"behind a hub at {prefix}" if prefix else "JupyterLab carries the kernel's pages to the browser"
     return Finding("browser proxy", "ok", where)

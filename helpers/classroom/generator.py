@@ -37,9 +37,7 @@ def build(solutions: Path = SOLUTIONS, exercises: Path = EXERCISES, write: bool 
             if write:
                 (exercises / name).unlink()
         elif present.get(name) != notebook_file.as_text(wanted[name]):
-            differences.append(
-                f"{name}: " + ("differs from what its solution makes" if name in present else "is new")
-            )
+            differences.append(f"{name}: " + ("differs from what its solution makes" if name in present else "is new"))
             if write:
                 notebook_file.write(exercises / name, wanted[name])
     return differences

@@ -64,9 +64,7 @@ def opens_and_closes_well(notebook: Notebook) -> Iterator[str]:
         yield "too short to open and close"
         return
     first, second, last = cells[0], cells[1], cells[-1]
-    yield from (
-        f"the first cell lacks {needed}" for needed in FIRST_CELL_NEEDS if needed not in first["source"]
-    )
+    yield from (f"the first cell lacks {needed}" for needed in FIRST_CELL_NEEDS if needed not in first["source"])
     if second["cell_type"] != "code" or second["source"] != READY_LINE:
         yield f"the second cell must be: {READY_LINE}"
     yield from (f"the last cell lacks {needed}" for needed in LAST_CELL_NEEDS if needed not in last["source"])

@@ -22,9 +22,7 @@ def read(path: Path) -> Notebook:
     except FileNotFoundError:
         raise UserError(f"There is no notebook {path}.", "check its name.") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path} is not a notebook ({error}).", "restore it with: git checkout -- FILE"
-        ) from None
+        raise UserError(f"{path} is not a notebook ({error}).", "restore it with: git checkout -- FILE") from None
     for cell in cells:
         if isinstance(cell["source"], list):
             cell["source"] = "".join(cell["source"])

@@ -16,9 +16,7 @@ class Table:
         widths = [max(map(len, column)) for column in zip(self.columns, *self.rows, strict=True)]
         lines = [self.caption] if self.caption else []
         for row in (self.columns, ["-" * width for width in widths], *self.rows):
-            lines.append(
-                "  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)).rstrip()
-            )
+            lines.append("  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)).rstrip())
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -27,9 +25,7 @@ class Table:
             style = " style='text-align:left;padding:.2em .8em'"
             return "".join(f"<{tag}{attributes}{style}>{html.escape(value)}</{tag}>" for value in values)
 
-        caption = (
-            f"<caption style='text-align:left'>{html.escape(self.caption)}</caption>" if self.caption else ""
-        )
+        caption = f"<caption style='text-align:left'>{html.escape(self.caption)}</caption>" if self.caption else ""
         head = f"<thead><tr>{cells('th', self.columns)}</tr></thead>"
         body = "".join(f"<tr>{cells('td', row)}</tr>" for row in self.rows)
         return f"<table>{caption}{head}<tbody>{body}</tbody></table>"

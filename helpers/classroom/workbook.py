@@ -26,9 +26,7 @@ def start(lesson: LessonFiles, again: bool = False, work: Path = WORK) -> Starte
     or the lesson's number is now. ``again`` makes one more, under a number of its own.
     """
     if not lesson.exercise.exists():
-        raise UserError(
-            f"Lesson {lesson.number} has no exercise.", "see which have: python3 -m helpers status"
-        )
+        raise UserError(f"Lesson {lesson.number} has no exercise.", "see which have: python3 -m helpers status")
     earlier = copies_of(lesson, work)
     if earlier and not again:
         return Started(earlier[-1], False, earlier)

@@ -10,9 +10,7 @@ SUMMARY = "make the exercises from the solutions (for authors)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--check", action="store_true", help="change nothing, and fail if anything would change"
-    )
+    parser.add_argument("--check", action="store_true", help="change nothing, and fail if anything would change")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -39,7 +39,5 @@ def describe(finding: Finding) -> str:
         return line
     indent = " " * 22
     return (
-        line
-        + "\n"
-        + textwrap.fill(f"Remedy: {finding.remedy}", 110, initial_indent=indent, subsequent_indent=indent)
+        line + "\n" + textwrap.fill(f"Remedy: {finding.remedy}", 110, initial_indent=indent, subsequent_indent=indent)
     )

@@ -113,18 +113,13 @@ class Environment:
         checkout counts as not whole, since scripts and links hold absolute paths.
         """
         stamp = self.read_stamp()
-        return bool(
-            stamp and stamp.state == "ready" and stamp.root == str(self.root) and self.python.exists()
-        )
+        return bool(stamp and stamp.state == "ready" and stamp.root == str(self.root) and self.python.exists())
 
     def is_ready(self, extras: Iterable[str]) -> bool:
         """True if nothing needs to be installed for these extras."""
         stamp = self.read_stamp()
         return bool(
-            stamp
-            and self.is_whole()
-            and stamp.fingerprint == self.fingerprint()
-            and set(extras) <= set(stamp.extras)
+            stamp and self.is_whole() and stamp.fingerprint == self.fingerprint() and set(extras) <= set(stamp.extras)
         )
 
     def is_current(self) -> bool:

@@ -21,9 +21,7 @@ QUIET = ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-browser", action="store_true", help="print the address and open no browser")
-    parser.add_argument(
-        "--port", type=port_number, help="the port to listen on (otherwise the first free from 8888)"
-    )
+    parser.add_argument("--port", type=port_number, help="the port to listen on (otherwise the first free from 8888)")
 
 
 def port_number(text: str) -> int:

@@ -2,5 +2,6 @@
 
 from helpers.convert.graph import Graph, read_graph
 from helpers.convert.parity import Parity, parity
+from helpers.convert.quietly import quietly
 
-__all__ = ["Graph", "Parity", "parity", "read_graph"]
+__all__ = ["Graph", "Parity", "parity", "quietly", "read_graph"]

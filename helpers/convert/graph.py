@@ -61,19 +61,12 @@ def read_graph(path: Path | str) -> Graph:
     path = Path(path)
     model = load(path)
     external = {
-        entry.value
-        for tensor in model.graph.initializer
-        for entry in tensor.external_data
-        if entry.key == "location"
+        entry.value for tensor in model.graph.initializer for entry in tensor.external_data if entry.key == "location"
     }
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     values = _values(onnx.shape_inference.infer_shapes(model))
     sizes = {path.name: path.stat().st_size}
-    sizes |= {
-        name: (path.parent / name).stat().st_size
-        for name in sorted(external)
-        if (path.parent / name).exists()
-    }
+    sizes |= {name: (path.parent / name).stat().st_size for name in sorted(external) if (path.parent / name).exists()}
     return Graph(
         inputs=tuple(values[value.name] for value in model.graph.input if value.name not in weights),
         outputs=tuple(values[value.name] for value in model.graph.output),
@@ -125,9 +118,7 @@ def _value(info: "onnx.ValueInfoProto") -> Value:
     tensor = info.type.tensor_type
     if not tensor.HasField("shape"):
         return Value(info.name, _dtype(tensor.elem_type), None)
-    shape = tuple(
-        axis.dim_value if axis.HasField("dim_value") else axis.dim_param or "?" for axis in tensor.shape.dim
-    )
+    shape = tuple(axis.dim_value if axis.HasField("dim_value") else axis.dim_param or "?" for axis in tensor.shape.dim)
     return Value(info.name, _dtype(tensor.elem_type), shape)
 
 

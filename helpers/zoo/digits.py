@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,17 +21,19 @@ class Digits:
     test_labels: NDArray[np.int64]
 
 
-@cache
 def digits() -> Digits:
-    """The digits; the cut is the same each time, and the arrays cannot be changed by accident."""
+    """The digits, cut in the same way each time; the arrays are the caller's own."""
+    return Digits(*(part.copy() for part in _parts()))
+
+
+@cache
+def _parts() -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
     loaded = load_digits()
     images = (loaded.images / 16).astype(np.float32)[:, None]
     labels = loaded.target.astype(np.int64)
-    parts = train_test_split(images, labels, test_size=0.25, random_state=0, stratify=labels)
-    for part in parts:
-        part.setflags(write=False)
-    train_images, test_images, train_labels, test_labels = parts
-    return Digits(train_images, train_labels, test_images, test_labels)
+    split = train_test_split(images, labels, test_size=0.25, random_state=0, stratify=labels)
+    train_images, test_images, train_labels, test_labels = split
+    return train_images, train_labels, test_images, test_labels

@@ -46,9 +46,7 @@ def compiled_half_loads() -> bool:
         return True
     import torch
 
-    libraries = [
-        library for folder in found.submodule_search_locations for library in Path(folder).glob("_C*.so")
-    ]
+    libraries = [library for folder in found.submodule_search_locations for library in Path(folder).glob("_C*.so")]
     for library in libraries:
         try:
             torch.ops.load_library(str(library))
