@@ -14,6 +14,7 @@ LAST_CELL_NEEDS = ["## Recap", "## Knowledge check", "## Read on"]
 READY_LINE = "from helpers import classroom; classroom.ready()"
 MOST_CELLS = 40
 MOST_LINES = 30
+MOST_COLUMNS = 100  # what JupyterLab shows on a laptop without scrolling
 
 NETWORK = re.compile(
     r"(urlopen|urlretrieve|requests\.\w+|httpx\.\w+)\(\s*f?[\"']https?://(?!127\.0\.0\.1|localhost)"
@@ -150,6 +151,12 @@ def holds_one_idea(cell: Cell) -> Iterator[str]:
         yield f"{lines} lines, and {MOST_LINES} are enough for one idea"
 
 
+def fits_the_screen(cell: Cell) -> Iterator[str]:
+    for number, line in enumerate(cell["source"].splitlines(), start=1):
+        if len(line) > MOST_COLUMNS:
+            yield f"line {number} is {len(line)} characters long, and {MOST_COLUMNS} fit the screen"
+
+
 Rule = Callable[[Notebook], Iterator[str]]
 NOTEBOOK_RULES: list[Rule] = [
     is_stripped,
@@ -166,5 +173,6 @@ CODE_RULES: list[Rule] = [
     waits_for_events,
     names_no_machine,
     holds_one_idea,
+    fits_the_screen,
     has_no_emoji,
 ]

@@ -25,7 +25,11 @@ class Table:
             style = " style='text-align:left;padding:.2em .8em'"
             return "".join(f"<{tag}{attributes}{style}>{html.escape(value)}</{tag}>" for value in values)
 
-        caption = f"<caption style='text-align:left'>{html.escape(self.caption)}</caption>" if self.caption else ""
+        caption = (
+            f"<caption style='text-align:left;white-space:nowrap'>{html.escape(self.caption)}</caption>"
+            if self.caption
+            else ""
+        )
         head = f"<thead><tr>{cells('th', self.columns)}</tr></thead>"
         body = "".join(f"<tr>{cells('td', row)}</tr>" for row in self.rows)
         return f"<table>{caption}{head}<tbody>{body}</tbody></table>"

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 from helpers.classroom.lessons import all_lessons
 from helpers.cli.environment import variables
@@ -14,9 +15,9 @@ from helpers.places import ROOT
 SUMMARY = "open JupyterLab on the course"
 EXTRAS = ["course"]
 
-# JupyterLab asks every new user whether it may fetch news, and looks for updates:
-# forty learners without a network need neither.
-QUIET = ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+# JupyterLab asks every new user whether it may fetch news, and looks for updates: forty
+# learners without a network need neither. This folder switches the plugin off that does both.
+CONFIGURATION = Path(__file__).with_name("jupyter")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,14 +36,17 @@ def run(arguments: argparse.Namespace) -> int:
     lessons = all_lessons()
     first = f"/lab/tree/notebooks/{lessons[0].lecture.name}" if lessons else "/lab"
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}"]
-    command += [f"--LabApp.default_url={first}", *QUIET]
+    command += [f"--LabApp.default_url={first}"]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")  # in a container one is root, and Jupyter would refuse
     if arguments.no_browser:
         command.append("--no-browser")
     if arguments.port is not None:
         refuse_taken(arguments.port)
         command.append(f"--port={arguments.port}")
+    path = os.pathsep.join(filter(None, [str(CONFIGURATION), os.environ.get("JUPYTER_CONFIG_PATH")]))
     try:
-        return subprocess.call(command, cwd=ROOT, env=variables())
+        return subprocess.call(command, cwd=ROOT, env={**variables(), "JUPYTER_CONFIG_PATH": path})
     except KeyboardInterrupt:  # JupyterLab got it too and has ended by itself
         return 0
 

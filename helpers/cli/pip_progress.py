@@ -61,7 +61,7 @@ class PipProgress:
         words = line.split()
         if not words:
             return
-        if words[0] == "Collecting":
+        if words[0] == "Collecting" and len(words) > 1:
             self.collected += 1
             self.doing = f"found {self.collected} packages, now {re.split('[<>=!~;[ ]', words[1])[0]}"
         elif words[0] == "Downloading" and "(" in line:

@@ -17,4 +17,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    return subprocess.call([sys.executable, "-m", "pytest", *arguments.rest], cwd=ROOT, env=variables())
+    # The whole suite runs on two cores at once; a part of it starts sooner on one.
+    chosen = arguments.rest or ["-n", "2"]
+    return subprocess.call([sys.executable, "-m", "pytest", *chosen], cwd=ROOT, env=variables())

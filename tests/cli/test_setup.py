@@ -1,0 +1,331 @@
+"""Making the environment: real venvs and real pip, on a project small enough for it."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from helpers.cli import environment as environment_module
+from helpers.cli import installer
+from helpers.cli.environment import Environment
+from helpers.errors import UserError
+from helpers.places import ROOT
+
+# A build backend that can be told to stop in the middle: it says "here" into one pipe and
+# waits for a word from another.
+BACKEND = '''
+import os, pathlib, zipfile
+
+def build_editable(wheel_directory, config_settings=None, metadata_directory=None):
+    pause = os.environ.get("TINY_PAUSE")
+    if pause:
+        with open(pause + ".here", "w") as here:
+            here.write("here")
+        with open(pause + ".go") as go:
+            go.read()
+    name = "servelab-0.1.0-py3-none-any.whl"
+    info = "servelab-0.1.0.dist-info"
+    with zipfile.ZipFile(pathlib.Path(wheel_directory, name), "w") as wheel:
+        wheel.writestr("servelab.pth", str(pathlib.Path.cwd()))
+        wheel.writestr(info + "/METADATA", """Metadata-Version: 2.1
+Name: servelab
+Version: 0.1.0
+Provides-Extra: course
+Provides-Extra: dev
+Requires-Dist: tiny-lesson; extra == "course"
+Requires-Dist: tiny-test; extra == "dev"
+""")
+        wheel.writestr(info + "/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr(info + "/RECORD", "")
+    return name
+'''
+
+PYPROJECT = """
+[build-system]
+requires = []
+build-backend = "tiny_backend"
+backend-path = ["."]
+
+[project]
+name = "servelab"
+version = "0.1.0"
+
+[project.optional-dependencies]
+course = ["tiny-lesson"]
+dev = ["tiny-test"]
+"""
+
+
+class Course:
+    """A tiny checkout in a folder with spaces, with the real helpers in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "a course with spaces"
+        self.wheels = folder / "wheels"
+        self.wheels.mkdir(parents=True)
+        skip = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / "helpers", self.root / "helpers", ignore=skip)
+        (self.root / "tiny_backend.py").write_text(BACKEND)
+        (self.root / "pyproject.toml").write_text(PYPROJECT)
+        (self.root / "constraints.txt").write_text("tiny-lesson==1.0\ntiny-test==1.0\n")
+        for name in ("tiny_lesson", "tiny_test"):
+            for version in ("1.0", "2.0"):
+                self.offer(name, version)
+        self.environment = Environment(self.root)
+        offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": self.wheels.as_uri(), "PIP_CONFIG_FILE": os.devnull}
+        self.variables = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")} | offline
+
+    def offer(self, name: str, version: str) -> None:
+        """Put a package where pip will find it."""
+        info = f"{name}-{version}.dist-info"
+        with zipfile.ZipFile(self.wheels / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+            wheel.writestr(f"{name}.py", f"version = {version!r}\n")
+            wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+            wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            wheel.writestr(f"{info}/RECORD", "")
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "helpers", *arguments]
+
+    def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*arguments),
+            cwd=self.root,
+            env=self.variables | variables,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.command(*arguments),
+            cwd=self.root,
+            env=self.variables | variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def has(self, package: str) -> str:
+        """The version of a package inside the environment, or nothing."""
+        program = f"import {package}; print({package}.version)"
+        command = [str(self.environment.python), "-c", program]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+@pytest.fixture
+def course(tmp_path: Path) -> Course:
+    return Course(tmp_path)
+
+
+@pytest.fixture
+def pause(tmp_path: Path) -> Iterator[Path]:
+    """Two pipes by which an installation is stopped in the middle, and let go."""
+    for name in ("pause.here", "pause.go"):
+        os.mkfifo(tmp_path / name)
+    yield tmp_path / "pause"
+
+
+def test_setup_makes_the_environment_and_then_has_nothing_to_do(course: Course) -> None:
+    first = course.run("setup")
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert "Making the environment" in first.stdout
+    assert course.has("tiny_lesson") == "1.0"
+    assert course.has("tiny_test") == ""
+    stamp = course.environment.stamp_file.stat().st_mtime_ns
+
+    # With no pip to be found and no interpreter to make a venv with, only "nothing to do" can succeed.
+    shutil.rmtree(course.wheels)
+    second = course.run("setup")
+    assert second.returncode == 0
+    assert second.stdout.strip() == f"The environment is ready: {course.environment.folder}"
+    assert course.environment.stamp_file.stat().st_mtime_ns == stamp
+
+
+def test_more_packages_are_added_to_what_is_there(course: Course) -> None:
+    course.run("setup")
+    mark = course.environment.folder / "untouched"
+    mark.touch()
+    assert course.run("setup", "--extra", "dev").returncode == 0
+    assert course.has("tiny_test") == "1.0"
+    assert course.run("setup").stdout.startswith("The environment is ready"), "fewer packages are no reason to work"
+
+    (course.root / "constraints.txt").write_text("tiny-lesson==2.0\ntiny-test==2.0\n")
+    assert course.run("setup").returncode == 0
+    assert (course.has("tiny_lesson"), course.has("tiny_test")) == ("2.0", "2.0"), "what was added is kept up to date"
+    assert mark.exists(), "changed pins do not throw the environment away"
+
+
+def test_a_killed_run_is_healed_by_the_next(course: Course, pause: Path) -> None:
+    running = course.start("setup", TINY_PAUSE=str(pause))
+    Path(f"{pause}.here").read_text()  # returns when the installation is in the middle
+    os.killpg(running.pid, signal.SIGKILL)
+    running.communicate()
+    assert course.environment.read_stamp().state == "installing"
+    (course.environment.site_packages / "half_a_package.py").touch()
+
+    healed = course.run("setup")
+    assert healed.returncode == 0, healed.stderr
+    assert "beginning anew" in healed.stdout
+    assert course.has("tiny_lesson") == "1.0"
+    assert not (course.environment.site_packages / "half_a_package.py").exists()
+
+
+def test_who_comes_second_waits_even_for_a_pip_whose_launcher_was_killed(course: Course, pause: Path) -> None:
+    first = course.start("setup", TINY_PAUSE=str(pause))
+    Path(f"{pause}.here").read_text()
+    os.kill(first.pid, signal.SIGKILL)  # pip itself lives on, and holds the lock
+    second = course.start("setup")
+    assert second.stdout is not None
+    assert "waiting for it" in second.stdout.readline()
+    Path(f"{pause}.go").write_text("go")
+    rest, _ = second.communicate()
+    assert second.returncode == 0, rest
+    assert course.has("tiny_lesson") == "1.0"
+    first.communicate()
+
+
+def test_an_interrupted_run_says_how_to_go_on(course: Course, pause: Path) -> None:
+    running = course.start("setup", TINY_PAUSE=str(pause))
+    Path(f"{pause}.here").read_text()
+    os.killpg(running.pid, signal.SIGINT)
+    output, _ = running.communicate()
+    assert running.returncode == 130
+    assert "Run the same command again to go on" in output
+    assert "helpers/cli" not in output, "no traceback of ours"
+
+
+def test_without_a_network_there_is_a_sentence_and_a_remedy(course: Course) -> None:
+    nowhere = {
+        "PIP_NO_INDEX": "0",
+        "PIP_FIND_LINKS": "",
+        "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
+        "PIP_RETRIES": "1",
+    }
+    failed = course.run("setup", **nowhere)
+    assert failed.returncode == 1
+    assert "servelab: The package index cannot be reached." in failed.stderr
+    assert "Remedy: check the network" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert course.run("setup").returncode == 0, "and the next run succeeds"
+
+
+def test_a_package_that_the_index_lacks_is_told_apart_from_no_network(course: Course) -> None:
+    (course.root / "constraints.txt").write_text("tiny-lesson==9.0\n")
+    failed = course.run("setup")
+    assert "or the index does not offer it" in failed.stderr
+
+
+def test_a_moved_checkout_gets_a_new_environment(course: Course) -> None:
+    course.run("setup")
+    moved = course.root.with_name("moved")
+    course.root.rename(moved)
+    course.root, course.environment = moved, Environment(moved)
+    again = course.run("setup")
+    assert "beginning anew" in again.stdout and again.returncode == 0
+    assert course.has("tiny_lesson") == "1.0"
+
+
+def test_a_vanished_python_is_noticed(course: Course) -> None:
+    course.run("setup")
+    course.environment.python.unlink()
+    course.environment.python.symlink_to("/nonexistent/python3")
+    assert course.run("setup").returncode == 0
+    assert course.has("tiny_lesson") == "1.0"
+
+
+def test_an_environment_of_the_users_own_is_left_alone(course: Course) -> None:
+    course.environment.folder.mkdir()
+    precious = course.environment.folder / "precious.txt"
+    precious.write_text("mine")
+    refused = course.run("setup")
+    assert refused.returncode == 1
+    assert "this command did not make it" in refused.stderr
+    assert precious.read_text() == "mine"
+
+
+def test_an_unknown_group_of_packages_is_refused_with_the_known_ones(course: Course) -> None:
+    refused = course.run("setup", "--extra", "moon")
+    assert refused.returncode == 2
+    assert "'moon'" in refused.stderr and "course, dev" in refused.stderr
+    assert not course.environment.folder.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_named(course: Course) -> None:
+    (course.root / ".venv.lock").mkdir()  # stands in the way whoever runs the tests, root included
+    refused = course.run("setup")
+    assert refused.returncode == 1
+    assert "cannot be written to" in refused.stderr and "Traceback" not in refused.stderr
+
+
+def test_too_small_a_disk_is_told_before_anything_is_done(course: Course) -> None:
+    with pytest.raises(UserError, match="GB free; the environment needs") as refused:
+        installer.install(course.environment, ["course"], disk_needed=10**18)
+    assert "free some space" in refused.value.remedy
+    assert not course.environment.folder.exists()
+
+
+@pytest.mark.parametrize("module", ["venv", "ensurepip"])
+def test_a_missing_venv_module_names_the_package_to_install(
+    course: Course, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = installer.importlib.util.find_spec
+    monkeypatch.setattr(installer.importlib.util, "find_spec", lambda name: None if name == module else real(name))
+    with pytest.raises(UserError, match=f"no {module} module") as refused:
+        installer.install(course.environment, ["course"])
+    assert "apt install python3" in refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("said", "meaning"),
+    [
+        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "disk is full"),
+        ("WARNING: Retrying ... NameResolutionError(...)\nERROR: No matching distribution found for x", "be reached"),
+        ("ERROR: [Errno 13] Permission denied: 'x.py'", "cannot be written"),
+        ("PermissionError: [WinError 5] Access is denied: 'x.pyd'", "cannot be written"),
+        ("ERROR: No matching distribution found for torch==2.13.0", "no build for this Python"),
+        ("something odd\nERROR: the moon is in the wrong place", "the moon is in the wrong place"),
+        ("", "no output"),
+    ],
+)
+def test_what_pip_says_becomes_a_sentence(said: str, meaning: str) -> None:
+    told = installer.explain(said, "pip could not install the packages.", Path("setup.log"))
+    assert meaning in told.sentence
+    assert "run the same command again" in told.remedy or "use CPython" in told.remedy
+    assert "setup.log" in told.remedy
+
+
+def test_windows_has_its_own_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Windows:
+        name = "nt"
+
+    monkeypatch.setattr(environment_module, "os", Windows)
+    environment = Environment(Path("course"))
+    assert environment.python == Path("course/.venv/Scripts/python.exe")
+    assert environment.site_packages == Path("course/.venv/Lib/site-packages")
+
+
+def test_a_damaged_stamp_counts_as_unfinished(course: Course) -> None:
+    course.environment.folder.mkdir()
+    for text in ("", "not json", "[]", '{"state": "ready"}', json.dumps({"state": "ready", "moon": 1})):
+        course.environment.stamp_file.write_text(text)
+        assert not course.environment.is_whole()
+        assert not course.environment.is_ready([])
+
+
+def test_a_changed_linter_setting_installs_nothing(course: Course) -> None:
+    before = course.environment.fingerprint()
+    with (course.root / "pyproject.toml").open("a") as project:
+        project.write(textwrap.dedent("\n[tool.ruff]\nline-length = 80\n"))
+    assert course.environment.fingerprint() == before

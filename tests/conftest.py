@@ -1,0 +1,46 @@
+"""What all tests share: a lab of their own, and a summary of the notebooks' minutes."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+TEMPORARY_HOME = "SERVELAB_TEST_HOME"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Point SERVELAB_HOME at a folder for this run, so that no learner's progress is touched.
+
+    Parallel workers inherit it: a model that one trains, the others use.
+    """
+    if not hasattr(config, "workerinput"):
+        os.environ[TEMPORARY_HOME] = os.environ["SERVELAB_HOME"] = tempfile.mkdtemp(prefix="servelab-test-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop(TEMPORARY_HOME), ignore_errors=True)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty SERVELAB_HOME for one test."""
+    monkeypatch.setenv("SERVELAB_HOME", str(tmp_path / "lab"))
+    return tmp_path / "lab"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The measured minutes of each notebook beside the stated ones."""
+    rows = []
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            properties = dict(getattr(report, "user_properties", []))
+            if "notebook" in properties and getattr(report, "when", "") == "call":
+                rows.append((properties["notebook"], properties["ran_seconds"], properties["stated_minutes"]))
+    if rows:
+        terminalreporter.section("minutes of the notebooks")
+        terminalreporter.write_line(f"{'notebook':<36} {'runs in':>10} {'stated':>8}")
+        for name, seconds, stated in sorted(rows):
+            terminalreporter.write_line(f"{name:<36} {seconds / 60:>6.2f} min {stated!s:>4} min")
