@@ -5,6 +5,7 @@ told what to do instead of dying of a syntax error. All else is in helpers.cli.
 """
 
 import shutil
+import subprocess
 import sys
 
 OLDEST = (3, 11)
@@ -16,7 +17,8 @@ def refuse_unsuitable_python(version):  # type: ignore[no-untyped-def]
     if OLDEST <= tuple(version) <= NEWEST:
         return None
     wanted = ["python%d.%d" % (OLDEST[0], minor) for minor in range(NEWEST[1], OLDEST[1] - 1, -1)]
-    found = [name for name in wanted if shutil.which(name)]
+    # Some that are on the path only tell which others could be installed: try before recommending.
+    found = [name for name in wanted if shutil.which(name) and runs(name)]  # type: ignore[no-untyped-call]
     if found:
         remedy = "run it with the %s that this machine has: %s -m helpers %s" % (
             found[0],
@@ -28,6 +30,12 @@ def refuse_unsuitable_python(version):  # type: ignore[no-untyped-def]
     return "servelab: Python %d.%d cannot run the course, which needs %d.%d to %d.%d.\n  Remedy: %s" % (
         tuple(version) + OLDEST + NEWEST + (remedy.strip(),)
     )
+
+
+def runs(python):  # type: ignore[no-untyped-def]
+    """True if this interpreter really starts."""
+    silent = subprocess.DEVNULL
+    return subprocess.call([python, "-c", ""], stdout=silent, stderr=silent) == 0
 
 
 if __name__ == "__main__":

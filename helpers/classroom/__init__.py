@@ -11,22 +11,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from helpers.classroom.graph_table import graph_table
-    from helpers.classroom.lesson import lesson
+    from helpers.classroom.graph_tables import graph_table
     from helpers.classroom.netron_view import NetronView
-    from helpers.classroom.picture import Picture
-    from helpers.classroom.ready import ready
-    from helpers.classroom.table import Table
+    from helpers.classroom.pictures import Picture
+    from helpers.classroom.readiness import ready
+    from helpers.classroom.tables import Table
+    from helpers.classroom.tutor import lesson
 
 __all__ = ["NetronView", "Picture", "Table", "graph_table", "lesson", "ready"]
 
 HOMES = {
     "NetronView": "netron_view",
-    "Picture": "picture",
-    "Table": "table",
-    "graph_table": "graph_table",
-    "lesson": "lesson",
-    "ready": "ready",
+    "Picture": "pictures",
+    "Table": "tables",
+    "graph_table": "graph_tables",
+    "lesson": "tutor",
+    "ready": "readiness",
 }
 
 

@@ -91,8 +91,15 @@ def execute(
 
 
 async def _run(client: NotebookClient, seconds: float, variables: Mapping[str, str]) -> None:
-    async with asyncio.timeout(seconds):
-        await client.async_execute(env=dict(variables))
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            await client.async_execute(env=dict(variables))
+    except DeadKernelError:
+        # nbclient takes any cancellation for a dead kernel, also the one by this limit.
+        if limit.expired():
+            raise TimeoutError from None
+        raise
 
 
 def _failure(kind: str, notebook: Any, cell: int, line: int | None, detail: str) -> Failure:

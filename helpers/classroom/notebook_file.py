@@ -18,14 +18,13 @@ def read(path: Path) -> Notebook:
     """Read a notebook of format 4.5 or later (cells have ids)."""
     try:
         notebook: Notebook = json.loads(path.read_text("utf-8"))
-        cells = notebook["cells"]
+        for cell in notebook["cells"]:
+            if isinstance(cell["source"], list):
+                cell["source"] = "".join(cell["source"])
     except FileNotFoundError:
         raise UserError(f"There is no notebook {path}.", "check its name.") from None
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is not a notebook ({error}).", "restore it with: git checkout -- FILE") from None
-    for cell in cells:
-        if isinstance(cell["source"], list):
-            cell["source"] = "".join(cell["source"])
     return notebook
 
 

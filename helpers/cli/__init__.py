@@ -8,13 +8,12 @@ A command is a module with ``SUMMARY``, ``add_arguments(parser)`` and
 import argparse
 import difflib
 import importlib
-import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from types import ModuleType
 from typing import NoReturn
 
+from helpers.cli.continue_as import continue_as
 from helpers.errors import UserError
 
 COMMANDS = ["setup", "lab", "test", "doctor", "start", "status", "build"]
@@ -85,21 +84,7 @@ def enter_environment(extras: list[str], arguments: list[str]) -> int | None:
         install(environment, extras)
         if environment.is_current():
             return None
-    return run_inside(str(environment.python), arguments)
-
-
-def run_inside(python: str, arguments: list[str]) -> int:
-    """Continue in another interpreter, in place of this process where the system can."""
-    command = [python, "-m", "helpers", *arguments]
-    if os.name != "nt":
-        sys.stdout.flush()
-        os.execv(python, command)
-    child = subprocess.Popen(command)
-    while True:
-        try:
-            return child.wait()
-        except KeyboardInterrupt:  # Windows gives Ctrl-C to the child too, which decides when to end
-            continue
+    return continue_as([str(environment.python), "-m", "helpers", *arguments])
 
 
 def usage() -> str:

@@ -5,6 +5,7 @@ import json
 import textwrap
 
 from helpers.classroom.doctor import Finding, examine
+from helpers.cli.continue_as import continue_as
 from helpers.cli.environment import Environment
 
 SUMMARY = "tell what this machine can do, and the remedy for each problem"
@@ -17,11 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Examine the environment if there is one, else this Python: a doctor installs nothing."""
-    from helpers.cli import run_inside
-
     environment = Environment()
     if environment.is_whole() and not environment.is_current():
-        return run_inside(str(environment.python), ["doctor", *(["--json"] if arguments.json else [])])
+        return continue_as(
+            [str(environment.python), "-m", "helpers", "doctor", *(["--json"] if arguments.json else [])]
+        )
     findings = examine()
     healthy = all(finding.status != "problem" for finding in findings)
     if arguments.json:

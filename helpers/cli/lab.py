@@ -3,11 +3,11 @@
 import argparse
 import os
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
 from helpers.classroom.lessons import all_lessons
+from helpers.cli.continue_as import continue_as
 from helpers.cli.environment import variables
 from helpers.errors import UserError
 from helpers.places import ROOT
@@ -45,10 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
         refuse_taken(arguments.port)
         command.append(f"--port={arguments.port}")
     path = os.pathsep.join(filter(None, [str(CONFIGURATION), os.environ.get("JUPYTER_CONFIG_PATH")]))
-    try:
-        return subprocess.call(command, cwd=ROOT, env={**variables(), "JUPYTER_CONFIG_PATH": path})
-    except KeyboardInterrupt:  # JupyterLab got it too and has ended by itself
-        return 0
+    return continue_as(command, {**variables(), "JUPYTER_CONFIG_PATH": path}, ROOT)
 
 
 def refuse_taken(port: int) -> None:

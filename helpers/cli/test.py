@@ -1,9 +1,9 @@
 """``test``: run the whole suite. What follows goes to pytest."""
 
 import argparse
-import subprocess
 import sys
 
+from helpers.cli.continue_as import continue_as
 from helpers.cli.environment import variables
 from helpers.places import ROOT
 
@@ -19,4 +19,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     # The whole suite runs on two cores at once; a part of it starts sooner on one.
     chosen = arguments.rest or ["-n", "2"]
-    return subprocess.call([sys.executable, "-m", "pytest", *chosen], cwd=ROOT, env=variables())
+    return continue_as([sys.executable, "-m", "pytest", *chosen], variables(), ROOT)

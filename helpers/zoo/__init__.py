@@ -3,8 +3,8 @@
 Nothing is downloaded. What takes seconds to train is trained once and kept.
 """
 
-from helpers.zoo.digits import Digits, digits
-from helpers.zoo.digits_cnn import digits_cnn
+from helpers.zoo.digit_classifier import digits_cnn
+from helpers.zoo.digit_data import Digits, digits
 from helpers.zoo.torchvision_models import import_torchvision, resnet18
 
 __all__ = ["Digits", "digits", "digits_cnn", "import_torchvision", "resnet18"]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from helpers.classroom.table import Table
+from helpers.classroom.tables import Table
 from helpers.convert.graph import read_graph, shape_text
 
 

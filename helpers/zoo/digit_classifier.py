@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from helpers.zoo.digits import digits
+from helpers.zoo.digit_data import digits
 from helpers.zoo.kept import kept
 
 if TYPE_CHECKING:
