@@ -12,12 +12,13 @@ check itself is never blamed on the learner.
 """
 
 import ast
+import functools
 import inspect
+import sys
 import textwrap
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ class Attempt:
     answer: Any
     seed: int
 
-    @cached_property
+    @functools.cached_property
     def rng(self) -> "np.random.Generator":
         import numpy as np
 
@@ -127,15 +128,27 @@ def is_blank(answer: Any) -> bool:
 
 def _learner_line(trace: TracebackType | None, function: Any) -> str:
     """The last line of the learner's that ran, as ``line 3: the code``."""
-    theirs = getattr(inspect.unwrap(function), "__globals__", None)
-    if theirs is None:
-        theirs = getattr(getattr(function, "__func__", None), "__globals__", None)
+    theirs = _names_around(function)
     last = ""
     for frame, line in traceback.walk_tb(trace):
         if frame.f_globals is theirs:
             summary = traceback.StackSummary.extract(iter([(frame, line)]), lookup_lines=True)[0]
             last = f"line {line} of {frame.f_code.co_name}: {(summary.line or '').strip()}"
     return last
+
+
+def _names_around(function: Any) -> dict[str, Any] | None:
+    """The module-level names that the learner's code runs among; it is known by them."""
+    if isinstance(function, functools.partial):
+        return _names_around(function.func)
+    plain = inspect.unwrap(getattr(function, "__func__", function))
+    if hasattr(plain, "__globals__"):
+        names: dict[str, Any] = plain.__globals__
+        return names
+    # A class, or an object that can be called, such as a torch module.
+    made_by = function if inspect.isclass(function) else type(function)
+    module = sys.modules.get(made_by.__module__)
+    return vars(module) if module else None
 
 
 def _short(value: Any, limit: int = 80) -> str:

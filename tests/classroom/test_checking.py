@@ -1,5 +1,6 @@
 """The four outcomes of a check, never mixed up."""
 
+import functools
 import textwrap
 
 import pytest
@@ -49,7 +50,17 @@ def calls_raises(number: int) -> int:
     return max([number], key=raises)
 
 
-@pytest.mark.parametrize("answer", [raises, calls_raises])
+class Raises:
+    """Callable, as a torch module is."""
+
+    def __call__(self, number: int) -> int:
+        return raises(number)
+
+    def method(self, number: int) -> int:
+        return raises(number)
+
+
+@pytest.mark.parametrize("answer", [raises, calls_raises, Raises(), Raises().method, functools.partial(raises)])
 def test_the_learners_own_error_comes_with_the_learners_own_line(answer: object) -> None:
     found = outcome_of(answer)
     assert found.kind == outcome.RAISED

@@ -120,7 +120,7 @@ def find_operator(attempt: Attempt) -> None:
     attempt.expect(
         named in accepted,
         f"{named[:60]!r}, which is not what the exporter complained about",
-        "the operator in the last line of the error, such as aten.something.else",
+        "the operator for which it found no ONNX function, such as aten.something.else",
     )
 
 
