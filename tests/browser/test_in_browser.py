@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from helpers.cli.lab import CONFIGURATION
 from tests.classroom.notebooks import good, write
 
 CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
@@ -52,6 +53,7 @@ def jupyter(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("jupyter")
     write(folder, good(*CELLS))
     variables = {**os.environ, "JUPYTER_TOKEN": TOKEN, "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
+    variables["JUPYTER_CONFIG_PATH"] = str(CONFIGURATION)
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--port=0"]
     command += [f"--ServerApp.root_dir={folder}", f"--ServerApp.base_url={request.param}"]
     with (folder / "log").open("w") as log:
@@ -103,6 +105,8 @@ def test_the_notebook_shows_what_it_should(jupyter: Jupyter, page: Page) -> None
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"{jupyter.address}lab/tree/42_made.ipynb?token={TOKEN}")
     expect(page.locator(".jp-Notebook .jp-Cell")).to_have_count(len(CELLS) + 3, timeout=60_000)
+    # Before the kernel is there, "run" is heard and forgotten.
+    expect(page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible(timeout=60_000)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_text("Run All Cells", exact=True).click()
 
@@ -118,6 +122,7 @@ def test_the_notebook_shows_what_it_should(jupyter: Jupyter, page: Page) -> None
     expect(output(page, 5)).to_contain_text("01 find_operator · correct", timeout=60_000)
     expect(output(page, 6)).to_contain_text("01 mend · not attempted")
 
+    expect(page.get_by_text("Would you like to get notified")).not_to_be_visible()
     origin = jupyter.address.removesuffix(jupyter.base)
     elsewhere = [url for url in asked if not url.startswith((jupyter.address, "data:", "blob:"))]
     assert not elsewhere, f"asked beyond {origin}{jupyter.base}: {elsewhere}"
