@@ -124,7 +124,7 @@ class Environment:
 
     def is_current(self) -> bool:
         """True if the running interpreter is this environment's."""
-        return Path(sys.prefix) == self.folder
+        return Path(sys.prefix).resolve() == self.folder.resolve()
 
 
 def variables() -> dict[str, str]:

@@ -77,7 +77,6 @@ def install(
             wanted |= set(stamp.extras if stamp else ())
         else:
             make_venv(environment, wanted, say)
-        environment.write_stamp("installing", wanted)
         run_pip(environment, wanted, say, lock.descriptors)
         environment.write_stamp("ready", wanted)
         say(f"The environment is ready: {environment.folder}")
@@ -139,9 +138,9 @@ def make_venv(environment: Environment, extras: Iterable[str], say: Callable[[st
         environment.write_stamp("installing", extras)
     except OSError as error:
         raise UserError(f"The environment cannot be written ({error}).", "free some disk space.") from None
-    # --upgrade-deps would need the network twice; the pip that comes with Python is enough.
     made = subprocess.run(
-        [sys.executable, "-m", "venv", str(folder)],
+        # The interpreter below any environment that happens to be active, be it the one just deleted.
+        [getattr(sys, "_base_executable", sys.executable), "-m", "venv", str(folder)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -163,7 +162,11 @@ def run_pip(
     command += ["--constraint", "constraints.txt", "--editable", f".[{','.join(sorted(extras))}]"]
     # PYTHONUNBUFFERED: without it pip's lines would arrive in blocks, long after the fact.
     variables = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
-    progress = PipProgress(environment.site_packages, say)
+    # Until pip begins to unpack, an environment that was whole still is: an update that fails
+    # for want of a network must not cost the learner what works.
+    progress = PipProgress(
+        environment.site_packages, say, when_unpacking=lambda: environment.write_stamp("installing", extras)
+    )
     with subprocess.Popen(
         command,
         cwd=environment.root,

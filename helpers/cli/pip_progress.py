@@ -23,12 +23,14 @@ class PipProgress:
         self,
         site_packages: Path,
         say: Callable[[str], None],
+        when_unpacking: Callable[[], None] = lambda: None,
         in_place: bool | None = None,
         clock: Callable[[], float] = time.monotonic,
         tick: float = 1.0,
     ) -> None:
         self.site_packages = site_packages
         self.say = say
+        self.when_unpacking = when_unpacking
         self.in_place = sys.stdout.isatty() if in_place is None else in_place
         self.clock = clock
         self.tick = tick
@@ -70,6 +72,7 @@ class PipProgress:
             self.doing = f"found {self.collected} packages, downloading {name} ({size})"
         elif line.startswith("Installing collected packages:"):
             self.to_install = len(line.split(":", 1)[1].split(","))
+            self.when_unpacking()
 
     def describe(self) -> str:
         """The line that is shown."""

@@ -28,8 +28,12 @@ def test_it_tells_what_is_found_and_downloaded(tmp_path: Path) -> None:
 
 
 def test_it_counts_what_is_unpacked(tmp_path: Path) -> None:
-    shown = progress(tmp_path, [], Clock())
+    begun: list[str] = []
+    shown = PipProgress(tmp_path, print, when_unpacking=lambda: begun.append("unpacking"), in_place=False)
+    shown.read("Collecting a\n")
+    assert not begun
     shown.read("Installing collected packages: a, b, c\n")
+    assert begun == ["unpacking"]
     (tmp_path / "a-1.dist-info").mkdir()
     (tmp_path / "b-1.dist-info").mkdir()
     assert shown.describe() == "unpacked 2 of 3 packages"

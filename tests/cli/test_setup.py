@@ -229,6 +229,27 @@ def test_a_package_that_the_index_lacks_is_told_apart_from_no_network(course: Co
     assert "or the index does not offer it" in failed.stderr
 
 
+def test_an_update_that_fails_leaves_what_works(course: Course) -> None:
+    course.run("setup")
+    before = (course.root / "constraints.txt").read_text()
+    (course.root / "constraints.txt").write_text("tiny-lesson==9.0\n")
+    assert course.run("setup").returncode == 1
+    assert course.has("tiny_lesson") == "1.0"
+    (course.root / "constraints.txt").write_text(before)
+    assert course.run("setup").stdout.startswith("The environment is ready"), "nothing had to be done again"
+
+
+def test_an_unfinished_environment_can_be_mended_from_within(course: Course) -> None:
+    course.run("setup")
+    course.environment.write_stamp("installing", ["course"])
+    command = [str(course.environment.python), "-m", "helpers", "setup"]
+    mended = subprocess.run(
+        command, cwd=course.root, env=course.variables, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert mended.returncode == 0, mended.stderr
+    assert course.has("tiny_lesson") == "1.0"
+
+
 def test_a_moved_checkout_gets_a_new_environment(course: Course) -> None:
     course.run("setup")
     moved = course.root.with_name("moved")
