@@ -40,9 +40,11 @@ def describe(lesson: LessonFiles, done: dict[str, Record]) -> list[str]:
 
 def describe_task(name: str, record: Record) -> str:
     """One task as a line."""
-    details = [f"{record['checks']} checks"]
-    if record["hints"]:
-        details.append(f"{record['hints']} hints")
+    details = [_counted(record[f"{what}s"], what) for what in ("check", "hint") if record[f"{what}s"]]
     if record["solution_seen"]:
         details.append("solution seen")
     return f"   {name}: {record['outcome'] or 'not checked'} ({', '.join(details)})"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

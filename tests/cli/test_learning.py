@@ -59,7 +59,7 @@ def test_status_shows_what_was_done(work: Path, capsys: pytest.CaptureFixture[st
     main(["status", "01"])
     said = capsys.readouterr().out
     assert "1 of 6 tasks correct" in said
-    assert "mend: not yet (1 checks, 1 hints)" in said
+    assert "mend: not yet (1 check, 1 hint)" in said
     assert "dynamic_batch: correct (2 checks, solution seen)" in said, "what was once correct stays so"
 
 
