@@ -27,7 +27,7 @@ FAILURES = [
     (
         ("No space left on device", "not enough space on the disk"),
         "The disk is full.",
-        "free about 6 GB, then run the same command again.",
+        "free 6 GB (10 GB where torch comes with CUDA), then run the same command again.",
     ),
     (
         (

@@ -70,6 +70,8 @@ class PipProgress:
             size = line[line.rindex("(") + 1 : line.rindex(")")]
             name = words[1].rsplit("/", 1)[-1].split("-")[0]
             self.doing = f"found {self.collected} packages, downloading {name} ({size})"
+        elif "Retrying (" in line:
+            self.doing = "the package index does not answer: trying again"
         elif line.startswith("Installing collected packages:"):
             self.to_install = len(line.split(":", 1)[1].split(","))
             self.when_unpacking()

@@ -23,6 +23,8 @@ def test_it_tells_what_is_found_and_downloaded(tmp_path: Path) -> None:
     assert shown.describe() == "found 1 packages, now torch"
     shown.read("  Downloading torch-2.13.0-cp311-cp311-manylinux_2_28_x86_64.whl (198.4 MB)\n")
     assert shown.describe() == "found 1 packages, downloading torch (198.4 MB)"
+    shown.read("WARNING: Retrying (Retry(total=4)) after connection broken by 'NewConnectionError'\n")
+    assert shown.describe() == "the package index does not answer: trying again"
     for line in ("", "\n", "Downloading", "Collecting", "  Using cached x.whl"):
         shown.read(line)
 
