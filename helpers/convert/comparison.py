@@ -40,14 +40,14 @@ def parity(
     ``original`` takes and returns numpy arrays with the batch first, and so does the
     file's first output.
     """
-    import onnxruntime
+    from helpers.runtime import Session
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
+    session = Session(path)
     differences, flipped = [], 0
     for batch in batches:
         wanted = np.asarray(original(batch), dtype=np.float64)
-        given = np.asarray(session.run(None, {name: batch})[0], dtype=np.float64)
+        answer = session(batch)
+        given = np.asarray(answer[0] if isinstance(answer, tuple) else answer, dtype=np.float64)
         if wanted.shape != given.shape:
             raise ValueError(f"the original answers with shape {wanted.shape}, the file with {given.shape}")
         rows = wanted.reshape(len(wanted), -1), given.reshape(len(given), -1)
