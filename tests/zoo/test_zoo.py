@@ -37,7 +37,11 @@ def test_training_is_seeded_and_leaves_the_callers_numbers_alone(home: Path) -> 
     after = torch.rand(1)
     torch.manual_seed(7)
     assert torch.rand(1) == after
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
     second = digit_classifier.train()
+    assert torch.get_num_threads() == threads + 1
+    torch.set_num_threads(threads)
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
