@@ -1,5 +1,6 @@
 """``lesson("01")``: check what you wrote, ask for a hint, see the solution."""
 
+from collections import Counter
 from typing import Any
 
 from helpers.classroom import notebook_file, outcome, regions
@@ -22,19 +23,19 @@ class Lesson:
         """Try what you wrote on fresh inputs."""
         task = self._task(name)
         # Every attempt gets other inputs, and the same ones whenever the exercise is run anew.
-        seed = self._attempts.setdefault(name, 0)
-        self._attempts[name] += 1
-        message = examine(self.files.number, task, answer, seed)
+        attempt = self.files.name, name
+        message = examine(self.files.number, task, answer, seed=_attempts[attempt])
+        _attempts[attempt] += 1
         self.progress.record_check(self.files.name, name, message.kind)
         return message
 
     def hint(self, name: str) -> Message:
         """The next hint; each says more than the one before."""
         task = self._task(name)
-        shown = self._hints.get(name, 0)
-        self._hints[name] = min(shown + 1, len(task.hints))
+        asked = self.files.name, name
+        stage = min(_hints[asked], len(task.hints) - 1)
+        _hints[asked] += 1
         self.progress.record_hint(self.files.name, name)
-        stage = min(shown, len(task.hints) - 1)
         more = "ask again for more" if stage + 1 < len(task.hints) else "that was the last"
         heading = f"{self.files.number} {name} · hint {stage + 1} of {len(task.hints)} ({more})"
         return Message(self.files.number, name, heading, (("", task.hints[stage]),))
@@ -51,15 +52,6 @@ class Lesson:
         lines += [f"  {task.name}: {task.title}" for task in self.tasks.values()]
         return "\n".join(lines)
 
-    # Kept for the life of the kernel and not of the object: lesson("01") is written in every cell.
-    @property
-    def _attempts(self) -> dict[str, int]:
-        return _attempts.setdefault(self.files.name, {})
-
-    @property
-    def _hints(self) -> dict[str, int]:
-        return _hints.setdefault(self.files.name, {})
-
     def _task(self, name: str) -> Task:
         if name not in self.tasks:
             there_are = ", ".join(self.tasks) or "none: this lesson has no exercise"
@@ -67,8 +59,10 @@ class Lesson:
         return self.tasks[name]
 
 
-_attempts: dict[str, dict[str, int]] = {}
-_hints: dict[str, dict[str, int]] = {}
+# By lesson and task. Kept for the life of the kernel and not of the object: lesson("01") is
+# written in every cell.
+_attempts: Counter[tuple[str, str]] = Counter()
+_hints: Counter[tuple[str, str]] = Counter()
 
 
 def lesson(wanted: str) -> Lesson:

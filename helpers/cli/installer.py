@@ -72,13 +72,19 @@ def install(
         if environment.is_ready(wanted):  # another run made it while this one waited
             return
         check_beforehand(environment, disk_needed)
-        if environment.is_whole():
-            stamp = environment.read_stamp()
-            wanted |= set(stamp.extras if stamp else ())
-        else:
-            make_venv(environment, wanted, say)
-        run_pip(environment, wanted, say, lock.descriptors)
-        environment.write_stamp("ready", wanted)
+        try:
+            if environment.is_whole():
+                stamp = environment.read_stamp()
+                wanted |= set(stamp.extras if stamp else ())
+            else:
+                make_venv(environment, wanted, say)
+            run_pip(environment, wanted, say, lock.descriptors)
+            environment.write_stamp("ready", wanted)
+        except OSError as error:
+            raise UserError(
+                f"The environment cannot be written ({error}).",
+                "free some disk space, or check who owns .venv, then run the same command again.",
+            ) from None
         say(f"The environment is ready: {environment.folder}")
 
 
@@ -119,7 +125,9 @@ def make_venv(environment: Environment, extras: Iterable[str], say: Callable[[st
     """Make an empty environment, in place of an unfinished one if need be."""
     folder = environment.folder
     if folder.exists():
-        if environment.read_stamp() is None and any(folder.iterdir()):
+        # A stamp cut short, by a full disk say, is still a sign that the folder is ours.
+        others = [path for path in folder.iterdir() if path.stem != environment.stamp_file.stem]
+        if environment.read_stamp() is None and others:
             raise UserError(
                 f"{folder} exists, but this command did not make it.",
                 "rename or delete it, then run the same command again.",
@@ -133,11 +141,8 @@ def make_venv(environment: Environment, extras: Iterable[str], say: Callable[[st
                 f"close programs that use it, delete {folder}, then run the same command again.",
             ) from None
     say(f"Making the environment {folder}")
-    try:
-        folder.mkdir(parents=True)
-        environment.write_stamp("installing", extras)
-    except OSError as error:
-        raise UserError(f"The environment cannot be written ({error}).", "free some disk space.") from None
+    folder.mkdir(parents=True)
+    environment.write_stamp("installing", extras)
     made = subprocess.run(
         # The interpreter below any environment that happens to be active, be it the one just deleted.
         [getattr(sys, "_base_executable", sys.executable), "-m", "venv", str(folder)],

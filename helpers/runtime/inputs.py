@@ -56,7 +56,12 @@ class TensorSpec:
         return tuple((axis, size) for axis, size in enumerate(self.shape) if isinstance(size, int))
 
     def check(self, value: NDArray[Any]) -> None:
-        """Raise InputError unless the value is an array of the right type and shape, with something in it."""
+        """Raise InputError unless the value is an array of the right type and shape, with something in it.
+
+        What is no tensor of numpy's (a list, a bfloat16) is left to ONNX Runtime to check.
+        """
+        if self.dtype is None:
+            return
         try:
             shape = value.shape
             right = value.dtype == self.dtype and len(shape) == len(self.shape) and 0 not in shape
@@ -74,7 +79,7 @@ class TensorSpec:
 
     def check_finite(self, value: NDArray[Any]) -> None:
         """Raise InputError if a number is missing (NaN) or infinite."""
-        if value.dtype.kind == "f" and not np.isfinite(value).all():
+        if self.dtype is not None and value.dtype.kind == "f" and not np.isfinite(value).all():
             row = int(np.argwhere(~np.isfinite(value))[0][0]) if value.ndim else 0
             raise InputError(self.name, "finite numbers only", f"NaN or infinite in row {row}")
 
@@ -96,6 +101,8 @@ def check_axes_agree(specs: tuple[TensorSpec, ...], values: list[NDArray[Any]]) 
     """Raise InputError if one name, such as ``batch``, would stand for two sizes."""
     sizes: dict[str, tuple[int, str]] = {}
     for spec, value in zip(specs, values, strict=True):
+        if spec.dtype is None:
+            continue
         for axis, size in zip(spec.shape, value.shape, strict=True):
             if isinstance(axis, str) and axis != "?":
                 first, where = sizes.setdefault(axis, (size, spec.name))

@@ -153,7 +153,9 @@ class Binding:
         self._kept = session.feeds(values)
         self._binding = session.runtime.io_binding()
         for name, value in self._kept.items():
-            self._binding.bind_cpu_input(name, np.ascontiguousarray(value))
+            if not value.flags.c_contiguous:  # a copy would not follow what is written into the original
+                raise InputError(name, "memory in one piece (numpy.ascontiguousarray)", "a view with gaps")
+            self._binding.bind_cpu_input(name, value)
         for spec in session.outputs:
             self._binding.bind_output(spec.name)
 

@@ -278,6 +278,23 @@ def test_an_environment_of_the_users_own_is_left_alone(course: Course) -> None:
     assert precious.read_text() == "mine"
 
 
+@pytest.mark.parametrize("name", ["servelab.new", "servelab.json"])
+def test_a_stamp_cut_short_is_no_sign_of_a_strangers_environment(course: Course, name: str) -> None:
+    course.environment.folder.mkdir()
+    (course.environment.folder / name).write_text('{"state": "inst')
+    assert course.run("setup").returncode == 0
+    assert course.has("tiny_lesson") == "1.0"
+
+
+def test_a_stamp_that_cannot_be_written_is_a_sentence(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(environment: Environment, state: str, extras: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Environment, "write_stamp", full)
+    with pytest.raises(UserError, match=r"cannot be written .*No space left on device"):
+        installer.install(course.environment, ["course"], disk_needed=0)
+
+
 def test_an_unknown_group_of_packages_is_refused_with_the_known_ones(course: Course) -> None:
     refused = course.run("setup", "--extra", "moon")
     assert refused.returncode == 2

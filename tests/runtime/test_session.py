@@ -96,6 +96,14 @@ def test_binding_gives_the_same_and_follows_its_memory(digits_file: Path) -> Non
     assert np.allclose(bound(), session(images), atol=1e-6), "what is written into the memory is what is read"
 
 
+def test_memory_with_gaps_cannot_be_bound(tmp_path: Path) -> None:
+    session = Session(models.relu(tmp_path / "relu.onnx"))
+    gaps = np.zeros((3, 8), np.float32)[:, ::2]
+    assert session(gaps).shape == (3, 4), "it can be answered"
+    with pytest.raises(InputError, match="'x' is a view with gaps"):
+        session.bind(gaps)
+
+
 # Wrong inputs
 
 
@@ -161,6 +169,17 @@ def test_the_check_accepts_exactly_what_fits(axes: list[int | str], shape: list[
         assert not fits
     else:
         assert fits
+
+
+def test_what_numpy_has_no_type_for_is_left_to_onnx_runtime(tmp_path: Path) -> None:
+    shape = ["batch", 4]
+    node = helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT)
+    inputs, outputs = [("x", TensorProto.BFLOAT16, shape)], [("y", TensorProto.FLOAT, shape)]
+    session = Session(models.save(tmp_path / "b.onnx", [node], inputs, outputs), options=Options(finite_only=True))
+    assert session.inputs[0].dtype is None
+    with pytest.raises(Exception, match="bfloat16") as refused:  # numpy takes None for float64: the check must not
+        session(FLOATS.astype(np.float64))
+    assert not isinstance(refused.value, InputError)
 
 
 # Models that do not load
