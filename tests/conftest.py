@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from helpers.classroom.readiness import QUIET_TENSORFLOW
+
 TEMPORARY_HOME = "SERVELAB_TEST_HOME"
+
+os.environ.update(QUIET_TENSORFLOW)
 
 
 def pytest_configure(config: pytest.Config) -> None:

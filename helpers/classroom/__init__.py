@@ -11,22 +11,27 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from helpers.classroom.explorer import Explorer
     from helpers.classroom.graph_tables import graph_table
+    from helpers.classroom.measurements import recall, remember
     from helpers.classroom.netron_view import NetronView
     from helpers.classroom.pictures import Picture
     from helpers.classroom.readiness import ready
     from helpers.classroom.tables import Table
     from helpers.classroom.tutor import lesson
 
-__all__ = ["NetronView", "Picture", "Table", "graph_table", "lesson", "ready"]
+__all__ = ["Explorer", "NetronView", "Picture", "Table", "graph_table", "lesson", "ready", "recall", "remember"]
 
 HOMES = {
+    "Explorer": "explorer",
     "NetronView": "netron_view",
     "Picture": "pictures",
     "Table": "tables",
     "graph_table": "graph_tables",
     "lesson": "tutor",
     "ready": "readiness",
+    "recall": "measurements",
+    "remember": "measurements",
 }
 
 

@@ -1,5 +1,6 @@
 """The second cell of every notebook: is this machine ready, and if not, what to do."""
 
+import os
 import platform
 import warnings
 
@@ -10,8 +11,15 @@ from helpers.classroom import doctor
 NOISE = [r".*isinstance\(treespec, LeafSpec\).*"]
 
 
+# TensorFlow speaks of itself when it is imported; without oneDNN's reordered sums it also gives
+# the same numbers on each machine.
+QUIET_TENSORFLOW = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
+
+
 def ready() -> None:
     """Say in one line that all is well, or name each problem and its remedy."""
+    for name, value in QUIET_TENSORFLOW.items():
+        os.environ.setdefault(name, value)
     for message in NOISE:
         warnings.filterwarnings("ignore", message=message)
     found = list(doctor.problems(doctor.examine(quick=True)))

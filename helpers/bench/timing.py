@@ -1,0 +1,106 @@
+"""Timing several things against each other, so that a bad moment of the machine hits all alike."""
+
+import gc
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What one call took: one sample a round, in seconds."""
+
+    seconds: NDArray[np.float64]
+
+    @property
+    def median(self) -> float:
+        return float(np.median(self.seconds))
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        """Half of all samples lie between these two."""
+        low, high = np.percentile(self.seconds, [25, 75])
+        return float(low), float(high)
+
+    def ratio(self, other: "Timing") -> float:
+        """How often the other's time goes into this one's, the median over the rounds.
+
+        The two of a round were measured side by side, so their ratio is steadier than
+        either time.
+        """
+        return float(np.median(self.seconds / other.seconds))
+
+    def __str__(self) -> str:
+        low, high = self.quartiles
+        return f"{duration(self.median)} ({duration(low)} to {duration(high)})"
+
+
+def take_turns(
+    contestants: Mapping[str, Callable[[], object]],
+    rounds: int = 30,
+    seconds: float | None = None,
+    shortest: float = 1e-3,
+    warm_up: int = 3,
+    clock: Clock = time.perf_counter,
+) -> dict[str, Timing]:
+    """Call each contestant once a round, in another order each round.
+
+    What takes less than ``shortest`` seconds is called several times for one sample: a
+    clock read costs time too. ``seconds`` ends the rounds early, after five at least.
+
+    >>> times = take_turns({"ours": ours, "theirs": theirs})  # doctest: +SKIP
+    >>> times["ours"].ratio(times["theirs"])                  # doctest: +SKIP
+    """
+    calls = {name: _calls_for_a_sample(call, shortest, warm_up, clock) for name, call in contestants.items()}
+    taken: dict[str, list[float]] = {name: [] for name in contestants}
+    names = list(contestants)
+    with _no_garbage_collection():
+        began = clock()
+        for number in range(rounds):
+            if seconds is not None and number >= 5 and clock() - began >= seconds:
+                break
+            first = number % len(names)
+            for name in names[first:] + names[:first]:
+                taken[name].append(_sample(contestants[name], calls[name], clock))
+    return {name: Timing(np.array(samples)) for name, samples in taken.items()}
+
+
+def duration(seconds: float) -> str:
+    """12.3 µs, 4.56 ms, 7.8 s: three digits and the unit that fits."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 1e-9:.3g} ns"
+
+
+def _calls_for_a_sample(call: Callable[[], object], shortest: float, warm_up: int, clock: Clock) -> int:
+    for _ in range(max(warm_up, 1)):
+        took = _sample(call, 1, clock)
+    return max(1, round(shortest / took)) if took > 0 else 1000
+
+
+def _sample(call: Callable[[], object], calls: int, clock: Clock) -> float:
+    turns = range(calls)
+    began = clock()
+    for _ in turns:
+        call()
+    return (clock() - began) / calls
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """The collector starts when it likes, and whoever runs then would pay for all."""
+    running = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
