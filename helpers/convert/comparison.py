@@ -1,6 +1,6 @@
 """Does the exported file answer as the original does?"""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,17 +8,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from helpers.convert.conversion import Arrays, converter_for, unwrapped
+
+# Two scores of the original that are closer than this are a tie: which of them wins is chance.
+TIE = 1e-6
+
+Batch = NDArray[Any] | tuple[NDArray[Any], ...]
+
 
 @dataclass(frozen=True)
 class Parity:
     """How far two models' answers are apart, over ``rows`` inputs.
 
-    ``differences`` holds the largest difference of each row; ``flipped`` counts the
-    rows for which the two name another class.
+    ``differences`` holds the largest difference of each row. ``flipped`` counts the rows
+    for which the two name another class, and ``ties`` those among them for which the
+    original itself gave both classes the same score. They are None where nothing is classified.
     """
 
     differences: NDArray[np.float64]
-    flipped: int
+    flipped: int | None = None
+    ties: int | None = None
 
     @property
     def rows(self) -> int:
@@ -29,28 +38,105 @@ class Parity:
         return float(self.differences.max())
 
     def __str__(self) -> str:
-        return f"{self.rows} inputs: largest difference {self.largest:.1e}, {self.flipped} labels flipped"
+        text = f"{self.rows} inputs: largest difference {self.largest:.1e}"
+        if self.flipped is not None:
+            text += f", {self.flipped} labels flipped"
+        return text + (f" ({self.ties} of them ties)" if self.ties else "")
 
 
-def parity(
-    original: Callable[[NDArray[Any]], NDArray[Any]], path: Path | str, batches: Iterable[NDArray[Any]]
-) -> Parity:
+def parity(original: Any, path: Path | str, batches: Iterable[Batch]) -> Parity:
     """Compare a model with the ONNX file made from it, on the same inputs.
 
-    ``original`` takes and returns numpy arrays with the batch first, and so does the
-    file's first output.
+    ``original`` is a model that ``to_onnx`` knows, or a function that takes and returns
+    numpy arrays with the batch first; its answers stand beside the file's outputs in order.
+
+    >>> parity(pipeline, "digits.onnx", inputs_like(rows))  # doctest: +SKIP
     """
     from helpers.runtime import Session
 
-    session = Session(path)
-    differences, flipped = [], 0
+    session, converter = Session(path), converter_for(original)
+    rows: list[_Rows] = []
     for batch in batches:
-        wanted = np.asarray(original(batch), dtype=np.float64)
-        answer = session(batch)
-        given = np.asarray(answer[0] if isinstance(answer, tuple) else answer, dtype=np.float64)
-        if wanted.shape != given.shape:
-            raise ValueError(f"the original answers with shape {wanted.shape}, the file with {given.shape}")
-        rows = wanted.reshape(len(wanted), -1), given.reshape(len(given), -1)
-        differences.append(np.abs(rows[0] - rows[1]).max(axis=1))
-        flipped += int((rows[0].argmax(axis=1) != rows[1].argmax(axis=1)).sum())
-    return Parity(np.concatenate(differences), flipped)
+        inputs = batch if isinstance(batch, tuple) else (batch,)
+        wanted = converter.answer(unwrapped(original), inputs) if converter else _as_tuple(original(*inputs))
+        rows.append(_compared(wanted, _as_tuple(session(*inputs))[: len(wanted)]))
+    if not rows:
+        raise ValueError("there is no input to compare on")
+    classified = all(found.flipped is not None for found in rows)
+    return Parity(
+        np.concatenate([found.differences for found in rows]),
+        sum(found.flipped or 0 for found in rows) if classified else None,
+        sum(found.ties for found in rows) if classified else None,
+    )
+
+
+def inputs_like(
+    example: NDArray[Any] | Sequence[NDArray[Any]], rows: int = 4096, seed: int = 0, batch: int = 512
+) -> list[Arrays]:
+    """Seeded inputs in the range of an example, in batches.
+
+    Half of the rows put numbers together that the example holds (a tree's thresholds lie
+    at or between such), and half are drawn from between its smallest and largest. Whole
+    numbers, truths and words are only put together.
+    """
+    random = np.random.default_rng(seed)
+    arrays = tuple(np.asarray(array) for array in (example if isinstance(example, (tuple, list)) else [example]))
+    drawn = [_drawn(array, rows, random) for array in arrays]
+    order = random.permutation(rows)
+    return [tuple(array[order[at : at + batch]] for array in drawn) for at in range(0, rows, batch)]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    differences: NDArray[np.float64]
+    flipped: int | None
+    ties: int
+
+
+def _compared(wanted: Arrays, given: Arrays) -> _Rows:
+    """The outputs of one batch, each beside its counterpart."""
+    differences = np.zeros(len(wanted[0]) if wanted[0].ndim else 1)
+    scores = labels = None
+    for original, answer in zip(wanted, given, strict=True):
+        if original.shape != answer.shape and _squeezed(original) != _squeezed(answer):
+            raise ValueError(f"the original answers with shape {original.shape}, the file with {answer.shape}")
+        if original.dtype.kind == "f":
+            pair = [array.astype(np.float64).reshape(len(differences), -1) for array in (original, answer)]
+            differences = np.maximum(differences, np.abs(pair[0] - pair[1]).max(axis=1))
+            if scores is None and pair[0].shape[1] > 1:
+                scores = pair
+        elif labels is None:
+            labels = original.reshape(-1), answer.reshape(-1)
+    if labels is None and scores is None:
+        return _Rows(differences, None, 0)
+    if labels is None:
+        assert scores is not None
+        flipped = scores[0].argmax(axis=1) != scores[1].argmax(axis=1)
+    else:
+        flipped = labels[0].astype(str) != labels[1].astype(str)
+    ties = 0
+    if scores is not None and len(flipped) == len(scores[0]):
+        best_two = np.sort(scores[0][flipped], axis=1)[:, -2:]
+        ties = int((best_two[:, 1] - best_two[:, 0] <= TIE).sum())
+    return _Rows(differences, int(flipped.sum()), ties)
+
+
+def _squeezed(array: NDArray[Any]) -> tuple[int, ...]:
+    """(n,) and (n, 1) say the same."""
+    return array.shape[:1] + tuple(size for size in array.shape[1:] if size != 1)
+
+
+def _as_tuple(answer: Any) -> Arrays:
+    return tuple(np.asarray(array) for array in (answer if isinstance(answer, (tuple, list)) else (answer,)))
+
+
+def _drawn(example: NDArray[Any], rows: int, random: np.random.Generator) -> NDArray[Any]:
+    """Each place of a row on its own, from what the example holds at that place."""
+    flat = example.reshape(len(example), -1)
+    chosen = random.integers(len(flat), size=(rows, flat.shape[1]))
+    drawn = flat[chosen, np.arange(flat.shape[1])]
+    if example.dtype.kind == "f":
+        half = rows // 2
+        between = random.random((half, flat.shape[1]))
+        drawn[:half] = flat.min(axis=0) + between * (flat.max(axis=0) - flat.min(axis=0))
+    return drawn.reshape(rows, *example.shape[1:])

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,12 +29,15 @@ class Value:
 
 @dataclass(frozen=True)
 class Node:
-    """One step of the computation."""
+    """One step of the computation. ``domain`` is empty for ONNX's own operators."""
 
+    name: str
     operator: str
+    domain: str
     reads: tuple[str, ...]
     weights: tuple[Value, ...]
     makes: tuple[Value, ...]
+    attributes: dict[str, object]
 
 
 @dataclass(frozen=True)
@@ -65,16 +69,17 @@ def read_graph(path: Path | str) -> Graph:
     }
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     values = _values(onnx.shape_inference.infer_shapes(model))
+    numbers = [*map(_count_and_size, weights.values()), *_numbers_in_attributes(model)]
     sizes = {path.name: path.stat().st_size}
     sizes |= {name: (path.parent / name).stat().st_size for name in sorted(external) if (path.parent / name).exists()}
     return Graph(
         inputs=tuple(values[value.name] for value in model.graph.input if value.name not in weights),
         outputs=tuple(values[value.name] for value in model.graph.output),
         nodes=tuple(_node(node, weights, values) for node in model.graph.node),
-        opset=next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")),
+        opset=_opset(model),
         producer=f"{model.producer_name} {model.producer_version}".strip(),
-        weight_count=sum(_count(tensor) for tensor in weights.values()),
-        weight_bytes=sum(_count(tensor) * _item_bytes(tensor.data_type) for tensor in weights.values()),
+        weight_count=sum(count for count, _ in numbers),
+        weight_bytes=sum(count * size for count, size in numbers),
         files=sizes,
     )
 
@@ -102,11 +107,26 @@ def shape_text(shape: Shape | None) -> str:
 
 def _node(node: "onnx.NodeProto", weights: "dict[str, onnx.TensorProto]", values: dict[str, Value]) -> Node:
     return Node(
+        name=node.name,
         operator=node.op_type,
+        domain=node.domain,
         reads=tuple(name for name in node.input if name and name not in weights),
         weights=tuple(_weight(weights[name]) for name in node.input if name in weights),
         makes=tuple(values.get(name, Value(name, "?", None)) for name in node.output if name),
+        attributes=dict(_settings(node)),
     )
+
+
+def _settings(node: "onnx.NodeProto") -> Iterator[tuple[str, object]]:
+    """Numbers, words and short lists, such as a kernel's shape; not what the step carries as weights."""
+    import onnx
+
+    for attribute in node.attribute:
+        if attribute.HasField("t") or attribute.HasField("g") or attribute.graphs:
+            continue
+        value = onnx.helper.get_attribute_value(attribute)
+        if not isinstance(value, (list, tuple)) or len(value) <= 8:
+            yield attribute.name, value.decode() if isinstance(value, bytes) else value
 
 
 def _values(model: "onnx.ModelProto") -> dict[str, Value]:
@@ -133,11 +153,24 @@ def _dtype(code: int) -> str:
     return str(onnx.helper.tensor_dtype_to_np_dtype(code)) if code else "?"
 
 
-def _count(tensor: "onnx.TensorProto") -> int:
-    return math.prod(tensor.dims)
+def _opset(model: "onnx.ModelProto") -> int:
+    """The version of ONNX's own operators; of its second set, where only that is used (trees, scalers)."""
+    versions = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
+    return int(versions.get("ai.onnx", next(iter(versions.values()), 0)))
 
 
-def _item_bytes(code: int) -> int:
+def _count_and_size(tensor: "onnx.TensorProto") -> tuple[int, int]:
+    """How many numbers a tensor holds, and the bytes of each."""
     import onnx
 
-    return int(onnx.helper.tensor_dtype_to_np_dtype(code).itemsize)
+    return math.prod(tensor.dims), int(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
+
+
+def _numbers_in_attributes(model: "onnx.ModelProto") -> Iterator[tuple[int, int]]:
+    """Trees, scalers and linear models of scikit-learn's kind carry their numbers in the step itself."""
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield _count_and_size(attribute.t)
+            elif attribute.floats:
+                yield len(attribute.floats), 4

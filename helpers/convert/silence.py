@@ -6,6 +6,8 @@ import logging
 import warnings
 from collections.abc import Iterator
 
+TALKATIVE = ("torch", "tf2onnx", "tensorflow", "skl2onnx")
+
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
@@ -13,12 +15,19 @@ def quietly() -> Iterator[None]:
 
     Use it where the outcome is looked at afterwards, not to overlook something.
     """
-    log = logging.getLogger("torch")
-    before = log.level
-    log.setLevel(logging.CRITICAL)
+    logs = [logging.getLogger(name) for name in TALKATIVE]
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.CRITICAL)
+    nowhere = io.StringIO()
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stderr(nowhere),
+            contextlib.redirect_stdout(nowhere),
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:
-        log.setLevel(before)
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)

@@ -1,0 +1,1 @@
+"""One file for each framework: how it is recognised, written, and asked itself."""
