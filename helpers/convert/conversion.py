@@ -78,12 +78,29 @@ def to_onnx(
         )
     expect_installed(converter)
     arrays = two_rows(example)
+    answers = answers_to_example(converter, model, arrays)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".to-onnx-") as folder:
         made = Path(folder) / path.name
         converter.write(model, arrays, made)
-        complete(made, path, inputs, outputs, converter.answer(model, arrays))
+        complete(made, path, inputs, outputs, answers)
     return path
+
+
+def answers_to_example(converter: Converter, model: Any, arrays: Arrays) -> Arrays:
+    """What the model itself says; one that cannot answer need not be converted."""
+    try:
+        return converter.answer(model, arrays)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a framework, or the model's own code, raises
+        said = (str(error).strip().splitlines() or ["without a word"])[0]
+        shapes = " and ".join(f"{array.dtype} {array.shape}" for array in arrays)
+        why = f"{type(error).__name__}: {said[:300]}"
+        raise UserError(
+            f"{type(model).__name__} itself does not answer the example ({shapes}): {why}",
+            "pass an example of the type and the shape that the model takes, and a model that is fitted.",
+        ) from error
 
 
 def converter_for(model: Any) -> Converter | None:
@@ -115,6 +132,11 @@ def two_rows(example: NDArray[Any] | Sequence[NDArray[Any]]) -> Arrays:
                 f"The example has the shape {array.shape}.", "pass a batch: at least one row, with the batch first.", 2
             )
     return tuple(np.repeat(array[:1], 2, axis=0) if len(array) == 1 else array[:2] for array in arrays)
+
+
+def numbered(name: str, count: int) -> list[str]:
+    """output, or output_0 and output_1."""
+    return [name] if count == 1 else [f"{name}_{place}" for place in range(count)]
 
 
 def expect_installed(converter: Converter) -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 LARGEST_SINGLE_FILE = 2_000_000_000
 STANDARD = {"", "ai.onnx.ml"}
+# What converters call an output, and what it is.
+PLAINER = {"variable": "output", "output_label": "label", "output_probability": "probabilities"}
 
 
 def complete(
@@ -46,12 +48,11 @@ def complete(
 
 
 def save(model: "onnx.ModelProto", path: Path, outputs: Sequence[str] = ()) -> None:
-    """What a converter's ``write`` ends with; what scikit-learn's converters call "variable" is an output."""
+    """What a converter's ``write`` ends with. Without names for the outputs, the plainer ones are taken."""
     import onnx
 
-    if [value.name for value in model.graph.output] == ["variable"]:
-        outputs = ["output"]
-    _rename(model, list(model.graph.output), outputs, "output")
+    values = list(model.graph.output)
+    _rename(model, values, outputs or [PLAINER.get(value.name, value.name) for value in values], "output")
     onnx.save(model, path)
 
 
@@ -99,10 +100,13 @@ def _rename(model: "onnx.ModelProto", values: "Sequence[onnx.ValueInfoProto]", n
     if len(new) != len(old):
         raise UserError(f"{len(new)} names for {len(old)} {what}s ({', '.join(old)}).", "name each of them, in order.")
     names = dict(zip(old, new, strict=True))
-    taken = {name for node in model.graph.node for name in node.output} | {value.name for value in model.graph.input}
-    clash = sorted((set(new) - set(old)) & taken)
+    others = {value.name for value in (*model_inputs(model), *model.graph.output)} - set(old)
+    clash = sorted(set(new) & others) or [name for name in new if new.count(name) > 1]
     if clash:
-        raise UserError(f"The graph has another tensor called {clash[0]!r}.", f"choose another name for the {what}.")
+        raise UserError(f"Two tensors would be called {clash[0]!r}.", f"choose another name for the {what}.")
+    inner = {name for node in model.graph.node for name in node.output}
+    inner |= {tensor.name for tensor in model.graph.initializer}
+    names |= {name: f"{name}_inner" for name in (inner & set(new)) - set(old)}
     for value in values:
         value.name = names[value.name]
     _rename_in(model.graph, names)
@@ -110,6 +114,8 @@ def _rename(model: "onnx.ModelProto", values: "Sequence[onnx.ValueInfoProto]", n
 
 def _rename_in(graph: "onnx.GraphProto", names: dict[str, str]) -> None:
     """Branches and loops hold graphs of their own."""
+    for tensor in graph.initializer:
+        tensor.name = names.get(tensor.name, tensor.name)
     for node in graph.node:
         node.input[:] = [names.get(name, name) for name in node.input]
         node.output[:] = [names.get(name, name) for name in node.output]

@@ -5,7 +5,7 @@ Nothing is downloaded. What takes seconds to train is trained once and kept.
 
 from helpers.zoo.digit_classifier import digits_cnn
 from helpers.zoo.digit_data import Digits, digits
-from helpers.zoo.flat_digits import digits_keras, digits_lightgbm, digits_pipeline, digits_xgboost, flat_digits
+from helpers.zoo.row_classifiers import digits_keras, digits_lightgbm, digits_pipeline, digits_xgboost, flat_digits
 from helpers.zoo.torchvision_models import import_torchvision, resnet18
 from helpers.zoo.wide_network import wide_mlp
 

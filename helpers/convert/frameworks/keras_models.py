@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers.convert.conversion import Arrays, Converter, from_package
+from helpers.convert.conversion import Arrays, Converter, from_package, numbered
 from helpers.convert.model_file import save
 from helpers.convert.silence import quietly
 from helpers.errors import UserError
@@ -14,20 +14,27 @@ OPSET = 18
 
 
 def write(model: Any, example: Arrays, path: Path) -> None:
-    """Keras knows the shape of a model that has been called once, and forgets the names of its outputs."""
+    """Keras's export forgets the names of the outputs."""
     import onnx
 
     with quietly():
         try:
-            answer(model, example)
             model.export(path, format="onnx", opset_version=OPSET, verbose=False)
         except Exception as error:  # of Keras, of its backend, or of a layer's own code
             raise explain(model, error) from error
     if not path.exists():
         raise UserError(f"{model.name} could not be exported.", "see what model.export(path, format='onnx') prints.")
-    names = getattr(model, "output_names", None)
-    if names:
-        save(onnx.load(path), path, outputs=names)
+    save(onnx.load(path), path, outputs=output_names(model, len(answer(model, example))))
+
+
+def output_names(model: Any, count: int) -> list[str]:
+    """The layers' names, where the model is made of layers in a known order."""
+    import keras
+
+    if isinstance(model, keras.Sequential):
+        return [model.layers[-1].name]
+    named = list(getattr(model, "output_names", []))
+    return named if len(named) == count else numbered("output", count)
 
 
 def answer(model: Any, arrays: Arrays) -> Arrays:

@@ -118,19 +118,9 @@ def introduce_boosted_trees() -> None:
 
 def explain(model: Any, error: BaseException) -> UserError:
     """Which step cannot be converted, and what then."""
-    from sklearn.exceptions import NotFittedError
-    from sklearn.utils.validation import check_is_fitted
-
     said = (str(error).strip().splitlines() or [type(error).__name__])[0]
     for step in parts(model):
         kind = type(step).__name__
-        try:
-            if hasattr(step, "fit"):
-                check_is_fitted(step)
-        except NotFittedError:
-            return UserError(f"{kind} has not been fitted yet.", "fit the model, then convert it.")
-        except TypeError:
-            pass  # what is no estimator need not be fitted
         if kind in said:
             return UserError(
                 f"The step {kind} cannot be converted: {said[:200]}",

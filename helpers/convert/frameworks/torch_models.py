@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from helpers.convert.conversion import Arrays, Converter, from_package
+from helpers.convert.conversion import Arrays, Converter, from_package, numbered
 from helpers.convert.model_file import LARGEST_SINGLE_FILE
 from helpers.convert.silence import quietly
 from helpers.errors import UserError
@@ -49,11 +49,6 @@ def answer(model: Any, arrays: Arrays) -> Arrays:
         given = tuple(given.values())
     tensors = given if isinstance(given, (tuple, list)) else (given,)
     return tuple(np.asarray(tensor.cpu()) for tensor in tensors)
-
-
-def numbered(name: str, count: int) -> list[str]:
-    """output, or output_0 and output_1."""
-    return [name] if count == 1 else [f"{name}_{place}" for place in range(count)]
 
 
 def as_tensors(model: Any, arrays: Arrays) -> "tuple[torch.Tensor, ...]":
@@ -102,7 +97,7 @@ def explain(model: Any, error: BaseException) -> UserError:
     first = (str(root).strip().splitlines() or [type(root).__name__])[0]
     return UserError(
         f"{kind} could not be exported: {type(root).__name__}: {first[:300]}",
-        "see whether the model answers the example itself: model(example).",
+        "it answers the example itself; read what torch.onnx.export says with verbose=True.",
     )
 
 
