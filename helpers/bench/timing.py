@@ -1,6 +1,7 @@
 """Timing several things against each other, so that a bad moment of the machine hits all alike."""
 
 import gc
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -49,24 +50,27 @@ def take_turns(
     warm_up: int = 3,
     clock: Clock = time.perf_counter,
 ) -> dict[str, Timing]:
-    """Call each contestant once a round, in another order each round.
+    """Call each contestant once a round, in an order that is drawn anew for each round.
 
-    What takes less than ``shortest`` seconds is called several times for one sample: a
-    clock read costs time too. ``seconds`` ends the rounds early, after five at least.
+    Nobody always comes after the same neighbour, who leaves the caches as it likes. What
+    takes less than ``shortest`` seconds is called several times for one sample, since
+    reading the clock takes time too, and once before it. ``seconds`` ends the rounds
+    early, after five at least.
 
     >>> times = take_turns({"ours": ours, "theirs": theirs})  # doctest: +SKIP
     >>> times["ours"].ratio(times["theirs"])                  # doctest: +SKIP
     """
     calls = {name: _calls_for_a_sample(call, shortest, warm_up, clock) for name, call in contestants.items()}
     taken: dict[str, list[float]] = {name: [] for name in contestants}
-    names = list(contestants)
+    names, order = list(contestants), random.Random(0)
     with _no_garbage_collection():
         began = clock()
         for number in range(rounds):
             if seconds is not None and number >= 5 and clock() - began >= seconds:
                 break
-            first = number % len(names)
-            for name in names[first:] + names[:first]:
+            for name in order.sample(names, len(names)):
+                if calls[name] > 1:
+                    contestants[name]()  # the first one after a neighbour pays for the neighbour
                 taken[name].append(_sample(contestants[name], calls[name], clock))
     return {name: Timing(np.array(samples)) for name, samples in taken.items()}
 

@@ -3,6 +3,8 @@
 import html
 from collections.abc import Sequence
 
+from helpers.text_table import aligned
+
 
 class Table:
     """Rows under column names, with a caption that says what the table shows."""
@@ -13,11 +15,8 @@ class Table:
         self.caption = caption
 
     def __repr__(self) -> str:
-        widths = [max(map(len, column)) for column in zip(self.columns, *self.rows, strict=True)]
-        lines = [self.caption] if self.caption else []
-        for row in (self.columns, ["-" * width for width in widths], *self.rows):
-            lines.append("  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)).rstrip())
-        return "\n".join(lines)
+        text = aligned(self.columns, self.rows)
+        return f"{self.caption}\n{text}" if self.caption else text
 
     def _repr_html_(self) -> str:
         def cells(tag: str, values: Sequence[str]) -> str:
