@@ -30,7 +30,9 @@ def draw(results: Sequence[Result], path: Path) -> Path:
         place.set(xscale="log", yscale="log", title=model, xlabel="rows in a batch", ylabel="microseconds for a row")
         place.set_xticks(batches, [str(batch) for batch in batches])
         place.minorticks_off()
-    figure.legend(*place.get_legend_handles_labels(), loc="outside lower center", ncols=4 if len(models) > 1 else 2, fontsize=8)
+    figure.legend(
+        *place.get_legend_handles_labels(), loc="outside lower center", ncols=4 if len(models) > 1 else 2, fontsize=8
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120, facecolor="white")
     return path

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from helpers.classroom.explorer import Explorer
+    from helpers.classroom.fusion_views import fusion_picture, fusion_table, graph_picture
     from helpers.classroom.graph_tables import graph_table
     from helpers.classroom.measurements import recall, remember
     from helpers.classroom.netron_view import NetronView
@@ -20,13 +21,29 @@ if TYPE_CHECKING:
     from helpers.classroom.tables import Table
     from helpers.classroom.tutor import lesson
 
-__all__ = ["Explorer", "NetronView", "Picture", "Table", "graph_table", "lesson", "ready", "recall", "remember"]
+__all__ = [
+    "Explorer",
+    "NetronView",
+    "Picture",
+    "Table",
+    "fusion_picture",
+    "fusion_table",
+    "graph_picture",
+    "graph_table",
+    "lesson",
+    "ready",
+    "recall",
+    "remember",
+]
 
 HOMES = {
     "Explorer": "explorer",
     "NetronView": "netron_view",
     "Picture": "pictures",
     "Table": "tables",
+    "fusion_picture": "fusion_views",
+    "fusion_table": "fusion_views",
+    "graph_picture": "fusion_views",
     "graph_table": "graph_tables",
     "lesson": "tutor",
     "ready": "readiness",

@@ -148,7 +148,7 @@ def test_keras_and_its_saved_model(store: Store, tmp_path: Path) -> None:
     assert stored.record.format == "tensorflow"
     with pytest.raises(UserError, match="tensorflow model; opening such a file"):
         store.load("saved")
-    (answer,) = store.load("saved", trust=True).signatures["serving_default"](TEST[:3]).values()
+    (answer,) = store.load("saved", trust=True).signatures["serving_default"](pixels=TEST[:3]).values()
     assert np.allclose(answer.numpy(), model(TEST[:3]).numpy(), atol=1e-6)
 
 
