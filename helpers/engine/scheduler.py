@@ -1,0 +1,185 @@
+"""Who runs next, with whom, and who is turned away.
+
+The policy, in the order in which a request meets it:
+
+*Admission.* A request is turned away at once, while its caller can still ask elsewhere, if
+the queue is full or if it could not be answered in time: if the work that is due before
+it, at the speed that was measured, ends after its deadline.
+
+*Batch when busy.* If the executor is idle, what waits runs now: waiting for company would
+cost the lone caller and gain nobody. While it is busy, requests gather by themselves, and
+all that fit are taken when it is done. (A window can be set for models that gain so much
+from company that everyone should wait for it. It is 0 unless you set it.)
+
+*Who goes together.* Only requests of one kind: the same version, types and shapes of a
+row. A batch is counted in rows, since one request may bring many.
+
+*Who goes first.* The most urgent: the earliest deadline, and those without one are taken
+to have some patience, so that nobody waits for ever.
+
+*Who does not go at all.* What was cancelled, or expired while it waited, is dropped before
+it costs anything.
+
+*When a batch fails*, it is cut in halves that run again, until the one request that broke
+it is alone with its error. The others get their answers.
+
+There is no clock and no thread in here: whoever owns a scheduler passes the time, and
+takes batches when an executor is free.
+"""
+
+import heapq
+import math
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from helpers.engine.batch_size import BatchSize
+
+PATIENCE = 10.0  # seconds after which a request without a deadline counts as urgent
+
+_numbers = count()
+
+
+@dataclass(eq=False, slots=True)
+class Job:
+    """One request in the queue. ``work`` is the owner's own affair."""
+
+    rows: int
+    kind: Hashable = None
+    deadline: float = math.inf
+    work: Any = None
+    cancelled: bool = False
+    arrived: float = 0.0
+    number: int = field(default_factory=_numbers.__next__)
+
+    @property
+    def urgency(self) -> tuple[float, int]:
+        """The smaller, the sooner; of two alike, who came first."""
+        return min(self.deadline, self.arrived + PATIENCE), self.number
+
+
+class Refused(Exception):
+    """A request that is not taken in. ``reason`` is full or late; ``retry_after`` is in seconds."""
+
+    def __init__(self, reason: str, retry_after: float) -> None:
+        super().__init__(reason, retry_after)
+        self.reason = reason
+        self.retry_after = retry_after
+
+
+class Scheduler:
+    """The queue of one model."""
+
+    def __init__(
+        self, clock: Callable[[], float], size: BatchSize | None = None, most_rows: int = 1024, window: float = 0.0
+    ) -> None:
+        self.clock = clock
+        self.size = size or BatchSize()
+        self.most_rows = most_rows
+        self.window = window
+        self.queued_rows = 0
+        self._waiting: dict[Hashable, list[tuple[tuple[float, int], Job]]] = {}  # heaps, by kind
+        self._halves: deque[list[Job]] = deque()
+        self._running: dict[int, tuple[float, int]] = {}  # by the batch's first job: since when, how many rows
+        self._dropped: list[Job] = []
+
+    def admit(self, job: Job) -> None:
+        """Take a request in, or raise Refused."""
+        job.arrived = self.clock()
+        if self.queued_rows + job.rows > self.most_rows:
+            raise Refused("full", self.size.expected(self.queued_rows))
+        if math.isfinite(job.deadline):
+            ends = job.arrived + self._busy_for(job.arrived) + self.size.expected(self.queued_rows + job.rows)
+            if ends > job.deadline:  # with all the queue before it; now look at who really is
+                due_before = sum(other.rows for other in self.waiting() if other.urgency < job.urgency)
+                ends += self.size.expected(due_before + job.rows) - self.size.expected(self.queued_rows + job.rows)
+            if ends > job.deadline:
+                raise Refused("late", ends - job.deadline)
+        heapq.heappush(self._waiting.setdefault(job.kind, []), (job.urgency, job))
+        self.queued_rows += job.rows
+
+    def take(self) -> list[Job]:
+        """The next batch for an executor that is free; nothing, if nothing is due."""
+        batch = self._halves.popleft() if self._halves else self._most_urgent()
+        batch = [job for job in batch if self._still_wanted(job)]
+        if batch:
+            self._running[batch[0].number] = self.clock(), sum(job.rows for job in batch)
+        elif self._halves or self._is_due():
+            return self.take()  # everyone in it had gone meanwhile
+        return batch
+
+    def finish(self, batch: list[Job]) -> None:
+        """A batch was answered."""
+        since, rows = self._running.pop(batch[0].number)
+        self.size.learn(rows, self.clock() - since)
+
+    def fail(self, batch: list[Job]) -> Job | None:
+        """A batch raised: the culprit, if it was alone; else its halves are due next."""
+        self._running.pop(batch[0].number)
+        if len(batch) == 1:
+            return batch[0]
+        middle = len(batch) // 2
+        self._halves.extendleft([batch[middle:], batch[:middle]])
+        return None
+
+    def cancel(self, job: Job) -> None:
+        """Its caller has gone. It leaves the queue when its turn comes."""
+        job.cancelled = True
+
+    def dropped(self) -> list[Job]:
+        """Those that were cancelled or expired since this was last asked: tell their callers."""
+        gone, self._dropped = self._dropped, []
+        return gone
+
+    def due_at(self) -> float | None:
+        """When ``take`` will have something; None, if nobody waits."""
+        if self._halves:
+            return self.clock()
+        starts = [self._starts(heap) for heap in self._waiting.values()]
+        return min(starts, default=None)
+
+    def waiting(self) -> Iterator[Job]:
+        """Everyone in the queue, in no order."""
+        return (job for heap in self._waiting.values() for _, job in heap)
+
+    def _is_due(self) -> bool:
+        due = self.due_at()
+        return due is not None and due <= self.clock()
+
+    def _most_urgent(self) -> list[Job]:
+        """As many of the most urgent kind that is due as fit into a batch; the first of them in any case."""
+        now = self.clock()
+        due = [(heap[0][0], kind) for kind, heap in self._waiting.items() if self._starts(heap) <= now]
+        if not due:
+            return []
+        kind = min(due, key=lambda entry: entry[0])[1]
+        heap, rows = self._waiting[kind], 0
+        batch: list[Job] = []
+        while heap and (not batch or rows + heap[0][1].rows <= self.size.limit):
+            job = heapq.heappop(heap)[1]
+            self.queued_rows -= job.rows
+            if self._still_wanted(job):
+                batch.append(job)
+                rows += job.rows
+        if not heap:
+            del self._waiting[kind]
+        return batch
+
+    def _starts(self, heap: list[tuple[tuple[float, int], Job]]) -> float:
+        """When a kind is due: at once, or when its window ends or a batch is full."""
+        if not self.window or sum(job.rows for _, job in heap) >= self.size.limit:
+            return -math.inf if not self.window else self.clock()
+        return min(job.arrived for _, job in heap) + self.window
+
+    def _still_wanted(self, job: Job) -> bool:
+        if not job.cancelled and job.deadline > self.clock():
+            return True
+        self._dropped.append(job)
+        return False
+
+    def _busy_for(self, now: float) -> float:
+        """How long what runs now will still run."""
+        left = (since + self.size.expected(rows) - now for since, rows in self._running.values())
+        return max(0.0, max(left, default=0.0))
