@@ -84,8 +84,7 @@ def duration(seconds: float) -> str:
 
 
 def _calls_for_a_sample(call: Callable[[], object], shortest: float, warm_up: int, clock: Clock) -> int:
-    for _ in range(max(warm_up, 1)):
-        took = _sample(call, 1, clock)
+    took = min(_sample(call, 1, clock) for _ in range(max(warm_up, 1)))  # the one that nothing interrupted
     return max(1, round(shortest / took)) if took > 0 else 1000
 
 

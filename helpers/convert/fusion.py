@@ -69,13 +69,17 @@ def compare_graphs(before: Path | str, after: Path | str) -> Comparison:
     """
     old, new = read_graph(before), read_graph(after)
     constant = _constant(old)
-    makers = {value.name: node for node in old.nodes for value in node.makes}
+    twins = _twins(old, new)
+    makers = {value.name: twins.get(_key(node), node) for node in old.nodes for value in node.makes}
     owner: dict[str, int] = {}  # by the name of the first tensor that an earlier step makes
     for place, node in enumerate(new.nodes):
         for tensor in _stands_for(node, old):
             for found in _leading_to(tensor, makers, owner):
                 if _key(found) not in constant:
                     owner[_key(found)] = place
+    for key, twin in twins.items():
+        if _key(twin) in owner:
+            owner[key] = owner[_key(twin)]
     owned: dict[int, list[Node]] = {}
     for node in old.nodes:
         if _key(node) in owner:
@@ -123,6 +127,30 @@ def _leading_to(tensor: str, makers: dict[str, Node], owner: dict[str, int]) -> 
             found.append(node)
             todo += node.reads
     return found
+
+
+def _twins(old: Graph, new: Graph) -> dict[str, Node]:
+    """Steps that the later graph does without since another computes the same: by key, the one that stays."""
+    still_there = {value.name for node in new.nodes for value in node.makes}
+    alike: dict[str, list[Node]] = {}
+    same_tensor: dict[str, str] = {}
+    for node in old.nodes:
+        reads = [same_tensor.get(name, name) for name in node.reads]
+        if node.operator == "Identity" and reads:
+            same_tensor[_key(node)] = reads[0]
+            continue
+        does = repr(
+            (node.operator, node.domain, reads, [w.name for w in node.weights], sorted(node.attributes.items()))
+        )
+        group = alike.setdefault(does, [])
+        group.append(node)
+        same_tensor |= {ours.name: theirs.name for ours, theirs in zip(node.makes, group[0].makes, strict=False)}
+    twins: dict[str, Node] = {}
+    for group in alike.values():
+        stays = next((node for node in group if _key(node) in still_there), group[0])
+        if "Random" not in stays.operator:
+            twins |= {_key(node): stays for node in group if node is not stays and _key(node) not in still_there}
+    return twins
 
 
 def _constant(graph: Graph) -> set[str]:

@@ -97,3 +97,31 @@ def test_a_reader_in_between_keeps_the_steps_apart(tmp_path: Path) -> None:
     path = to_onnx(Watched(), np.ones((2, 1, 5, 5), np.float32), tmp_path / "x.onnx")
     found = compare_graphs(path, optimize(path, tmp_path / "after.onnx", "extended"))
     assert not found.fused and {step.kind for step in found.steps} == {"kept"}
+
+
+def test_the_same_computed_twice_is_credited_to_the_one_that_stays(tmp_path: Path) -> None:
+    model = onnx.parser.parse_model("""
+        <ir_version: 10, opset_import: ["": 20]>
+        tiny (float[n, 4] x) => (float[n, 4] y)
+        <float two = {2.0}, float three = {3.0}>
+        {
+            six    = Mul (two, three)
+            scaled = Mul (x, six)
+            same   = Identity (scaled)
+            again  = Mul (x, six)
+            deeper = Exp (again)
+            twice  = Exp (same)
+            y      = Add (deeper, twice)
+        }""")
+    for number, node in enumerate(model.graph.node):
+        node.name = f"{number} {node.output[0]}"
+    onnx.save(model, tmp_path / "x.onnx")
+    found = compare_graphs(tmp_path / "x.onnx", optimize(tmp_path / "x.onnx", tmp_path / "after.onnx", "basic"))
+    assert [step.after.operator for step in found.steps] == ["Mul", "Exp", "Add"]
+    groups = {step.after.operator: sorted(node.operator for node in step.before) for step in found.steps}
+    assert groups["Mul"] == ["Mul", "Mul"] and groups["Add"] == ["Add"]
+    # The Identity goes with the Exp that read it, or is removed if it is the other that stays.
+    assert groups["Exp"] + [node.operator for node in found.removed] == ["Exp", "Exp", "Identity"]
+    assert [node.name for node in found.folded] == ["0 six"]
+    accounted = sum(len(step.before) for step in found.steps) + len(found.folded) + len(found.removed)
+    assert accounted == 7
