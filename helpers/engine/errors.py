@@ -1,0 +1,68 @@
+"""What can go wrong for a caller: one shape, stable codes, and the HTTP status of each.
+
+{"error": {"code": "invalid_input", "message": "…", "field": "images", "expected": "…"}}
+"""
+
+from typing import Any
+
+import msgspec
+
+STATUS = {
+    "malformed": 400,
+    "unauthorized": 401,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "too_large": 413,
+    "unsupported_media_type": 415,
+    "invalid_input": 422,
+    "rate_limited": 429,
+    "internal": 500,
+    "overloaded": 503,
+    "unavailable": 503,
+    "deadline_exceeded": 504,
+}
+
+
+class EngineError(Exception):
+    """Something to tell a caller, and nothing that a caller should not see."""
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        field: str | None = None,
+        expected: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+        self.field = field
+        self.expected = expected
+        self.retry_after = retry_after
+
+    @property
+    def status(self) -> int:
+        return STATUS[self.code]
+
+    def body(self) -> bytes:
+        """The answer's JSON."""
+        told: dict[str, Any] = {"code": self.code, "message": self.message}
+        if self.field is not None:
+            told["field"] = self.field
+        if self.expected is not None:
+            told["expected"] = self.expected
+        return msgspec.json.encode({"error": told})
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def malformed(message: str, field: str | None = None) -> EngineError:
+    """The bytes are not what they should be: nothing in them can be understood."""
+    return EngineError("malformed", message, field)
+
+
+def invalid(field: str, given: str, expected: str) -> EngineError:
+    """The bytes are understood, and the model does not take what they say."""
+    return EngineError("invalid_input", f"{field} is {given}; expected {expected}", field, expected)
