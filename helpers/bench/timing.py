@@ -55,7 +55,8 @@ def take_turns(
     Nobody always comes after the same neighbour, who leaves the caches as it likes. What
     takes less than ``shortest`` seconds is called several times for one sample, since
     reading the clock takes time too, and once before it. ``seconds`` ends the rounds
-    early, after five at least.
+    early, after five at least. What a contestant leaves running, such as threads that
+    spin, the others pay for: let nobody leave any.
 
     >>> times = take_turns({"ours": ours, "theirs": theirs})  # doctest: +SKIP
     >>> times["ours"].ratio(times["theirs"])                  # doctest: +SKIP

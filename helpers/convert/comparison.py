@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helpers.convert.conversion import Arrays, converter_for, unwrapped
+from helpers.runtime import Session
 
 # Two scores of the original that are closer than this are a tie: which of them wins is chance.
 TIE = 1e-6
@@ -52,14 +53,13 @@ def parity(original: Any, path: Path | str, batches: Iterable[Batch]) -> Parity:
 
     >>> parity(pipeline, "digits.onnx", inputs_like(rows))  # doctest: +SKIP
     """
-    from helpers.runtime import Session
-
     session, converter = Session(path), converter_for(original)
     rows: list[_Rows] = []
     for batch in batches:
         inputs = batch if isinstance(batch, tuple) else (batch,)
         wanted = converter.answer(unwrapped(original), inputs) if converter else _as_tuple(original(*inputs))
-        rows.append(_compared(wanted, _as_tuple(session(*inputs))[: len(wanted)]))
+        given = _as_tuple(session(*_as_the_file_takes_them(session, inputs)))
+        rows.append(_compared(wanted, given[: len(wanted)]))
     if not rows:
         raise ValueError("there is no input to compare on")
     classified = all(found.flipped is not None for found in rows)
@@ -124,6 +124,16 @@ def _compared(wanted: Arrays, given: Arrays) -> _Rows:
 def _squeezed(array: NDArray[Any]) -> tuple[int, ...]:
     """(n,) and (n, 1) say the same."""
     return array.shape[:1] + tuple(size for size in array.shape[1:] if size != 1)
+
+
+def _as_the_file_takes_them(session: Session, inputs: Arrays) -> Arrays:
+    """Trees are written for float32, whatever their model was asked with: what is lost by that counts as well."""
+    return tuple(
+        array.astype(spec.dtype)
+        if array.dtype.kind == "f" and spec.dtype is not None and spec.dtype.kind == "f"
+        else array
+        for array, spec in zip(inputs, session.inputs, strict=False)
+    ) + tuple(inputs[len(session.inputs) :])
 
 
 def _as_tuple(answer: Any) -> Arrays:

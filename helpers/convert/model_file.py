@@ -41,7 +41,14 @@ def complete(
     large = model.ByteSize() > LARGEST_SINGLE_FILE
     beside = made.with_name("complete.onnx")
     onnx.save(model, beside, save_as_external_data=large, location=f"{path.name}.data")
-    onnx.checker.check_model(beside, full_check=True)
+    try:
+        onnx.checker.check_model(beside, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        said = next(iter(str(error).strip().splitlines()), "")[:200]
+        raise UserError(
+            f"The converter wrote a file that is not valid: {said}",
+            "pass a float32 example: trees are written for that only.",
+        ) from error
     if large:
         (made.parent / f"{path.name}.data").replace(path.with_name(f"{path.name}.data"))
     beside.replace(path)

@@ -19,7 +19,10 @@ SPELLINGS = {"tensorrt": "Tensorrt", "openvino": "OpenVINO", "coreml": "CoreML"}
 
 
 def available() -> list[str]:
-    """The providers that this ONNX Runtime was built with, by short name, best first."""
+    """The providers that this ONNX Runtime was built with, by short name.
+
+    ``azure``, which the plain package lists too, calls a cloud and runs no step of an ordinary graph.
+    """
     return [short_name(name) for name in onnxruntime.get_available_providers()]
 
 

@@ -30,6 +30,8 @@ class Options:
     ``threads`` are those that work on one operator together; None is one for each core.
     ``spinning`` keeps them busy while they wait: a little faster for a session that has
     its cores to itself, and a plague for everything else on the machine.
+    ``parallel_operators`` would run branches of a graph side by side; on a CPU it gains
+    nothing (lesson 06 measures it) and may keep a core busy.
     """
 
     threads: int | None = None

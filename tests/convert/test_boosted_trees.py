@@ -59,6 +59,14 @@ def test_the_file_answers_as_the_trees_do(name: str, tmp_path: Path) -> None:
     assert graph.weight_count > 0, "the trees' numbers are counted"
 
 
+def test_double_precision_is_asked_of_a_file_in_single(tmp_path: Path) -> None:
+    rows = ROWS.astype(np.float64)
+    path = to_onnx(zoo.digits_xgboost(), rows, tmp_path / "x.onnx")
+    assert read_graph(path).inputs[0].dtype == "float32"
+    found = parity(zoo.digits_xgboost(), path, inputs_like(rows))
+    assert found.largest <= 1e-4 and found.flipped == 0
+
+
 def test_an_image_is_no_table(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"shape \(2, 8, 8\); trees take one table"):
         to_onnx(zoo.digits_xgboost(), np.zeros((3, 8, 8), np.float32), tmp_path / "x.onnx")

@@ -12,7 +12,7 @@ from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 
 from helpers import zoo
@@ -96,6 +96,23 @@ def test_scaled_trees_flip_no_label(tmp_path: Path) -> None:
     (tmp_path / "trap.onnx").write_bytes(trap.SerializeToString())
     flipped = parity(model, tmp_path / "trap.onnx", inputs).flipped
     assert flipped is not None and flipped > 10
+
+
+@pytest.mark.parametrize(
+    "scaler", [RobustScaler(), MaxAbsScaler(), MinMaxScaler()], ids=lambda made: type(made).__name__
+)
+def test_no_other_scaler_flips_labels_either(scaler: Any, tmp_path: Path) -> None:
+    model = make_pipeline(scaler, xgboost.XGBClassifier(n_estimators=40, max_depth=4, n_jobs=1)).fit(ROWS, LABELS)
+    found = parity(model, to_onnx(model, ROWS, tmp_path / "x.onnx"), inputs_like(ROWS))
+    assert found.largest <= 1e-4 and found.flipped == 0
+
+
+def test_a_file_that_came_out_invalid_is_not_kept(tmp_path: Path) -> None:
+    """Trees for double precision are written with inputs of one type and thresholds of another."""
+    model = HistGradientBoostingClassifier(max_iter=5).fit(ROWS, LABELS)
+    with pytest.raises(UserError, match=r"not valid|could not be converted") as refused:
+        to_onnx(model, ROWS.astype(np.float64), tmp_path / "x.onnx")
+    assert "float32" in refused.value.remedy and list(tmp_path.iterdir()) == []
 
 
 class Doubled(FunctionTransformer):

@@ -64,13 +64,13 @@ def options_for(model: Any) -> dict[int, dict[str, object]]:
     number lies.
     """
     from sklearn.base import is_classifier
-    from sklearn.preprocessing import StandardScaler
+    from sklearn.preprocessing import MaxAbsScaler, RobustScaler, StandardScaler
 
     options: dict[int, dict[str, object]] = {}
     if is_classifier(model) and hasattr(model, "predict_proba"):
         options[id(model)] = {"zipmap": False}
     for step in parts(model):
-        if isinstance(step, StandardScaler):
+        if isinstance(step, (StandardScaler, RobustScaler, MaxAbsScaler)):
             options[id(step)] = {"div": "div"}
     return options
 
