@@ -1,6 +1,7 @@
 """Every check of every lesson: refuses what is wrong, for the right reason, without giving the answer away."""
 
 import importlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,8 +23,14 @@ def all_mistakes() -> Iterator[Any]:
     for found in WITH_TASKS:
         for name, mistakes in mistakes_of(found).items():
             for mistake, seen in mistakes.items():
-                label = getattr(mistake, "__name__", repr(mistake))
-                yield pytest.param(found, name, mistake, seen, id=f"{found.number}-{name}-{label}")
+                yield pytest.param(found, name, mistake, seen, id=f"{found.number}-{name}-{label_of(mistake)}")
+
+
+def label_of(mistake: Any) -> str:
+    """The same in every process: parallel workers must agree on the tests' names."""
+    if isinstance(mistake, frozenset | set):
+        return "{" + ", ".join(sorted(map(repr, mistake))) + "}"
+    return getattr(mistake, "__name__", re.sub(r" at 0x\w+", "", repr(mistake)))
 
 
 @pytest.mark.parametrize("found", WITH_TASKS, ids=lambda found: found.number)
