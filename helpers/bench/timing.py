@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 Clock = Callable[[], float]
 
+LONG = 20  # times the shortest sample: so long a call is not made once more for nothing
+MOST_CALLS = 1000  # in a sample of what the clock cannot see
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -54,14 +57,15 @@ def take_turns(
 
     Nobody always comes after the same neighbour, who leaves the caches as it likes. What
     takes less than ``shortest`` seconds is called several times for one sample, since
-    reading the clock takes time too, and once before it. ``seconds`` ends the rounds
-    early, after five at least. What a contestant leaves running, such as threads that
-    spin, the others pay for: let nobody leave any.
+    reading the clock takes time too. Before a sample comes a call that does not count,
+    unless it takes very long. ``seconds`` ends the rounds early, after five at least. What
+    a contestant leaves running, such as threads that spin, the others pay for: let nobody
+    leave any.
 
     >>> times = take_turns({"ours": ours, "theirs": theirs})  # doctest: +SKIP
     >>> times["ours"].ratio(times["theirs"])                  # doctest: +SKIP
     """
-    calls = {name: _calls_for_a_sample(call, shortest, warm_up, clock) for name, call in contestants.items()}
+    warm = {name: _warm_seconds(call, warm_up, clock) for name, call in contestants.items()}
     taken: dict[str, list[float]] = {name: [] for name in contestants}
     names, order = list(contestants), random.Random(0)
     with _no_garbage_collection():
@@ -70,9 +74,10 @@ def take_turns(
             if seconds is not None and number >= 5 and clock() - began >= seconds:
                 break
             for name in order.sample(names, len(names)):
-                if calls[name] > 1:
+                if warm[name] < LONG * shortest:
                     contestants[name]()  # the first one after a neighbour pays for the neighbour
-                taken[name].append(_sample(contestants[name], calls[name], clock))
+                calls = max(1, round(shortest / warm[name])) if warm[name] > 0 else MOST_CALLS
+                taken[name].append(_sample(contestants[name], calls, clock))
     return {name: Timing(np.array(samples)) for name, samples in taken.items()}
 
 
@@ -84,9 +89,9 @@ def duration(seconds: float) -> str:
     return f"{seconds / 1e-9:.3g} ns"
 
 
-def _calls_for_a_sample(call: Callable[[], object], shortest: float, warm_up: int, clock: Clock) -> int:
-    took = min(_sample(call, 1, clock) for _ in range(max(warm_up, 1)))  # the one that nothing interrupted
-    return max(1, round(shortest / took)) if took > 0 else 1000
+def _warm_seconds(call: Callable[[], object], warm_up: int, clock: Clock) -> float:
+    """What a warm call takes: the shortest one, which nothing interrupted."""
+    return min(_sample(call, 1, clock) for _ in range(max(warm_up, 1)))
 
 
 def _sample(call: Callable[[], object], calls: int, clock: Clock) -> float:

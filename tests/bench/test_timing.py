@@ -34,7 +34,7 @@ class Machine:
 def test_each_has_its_turn_in_each_round_after_another_neighbour() -> None:
     machine = Machine()
     contestants = {name: machine.work(name, 1.0) for name in "abcd"}
-    take_turns(contestants, rounds=40, warm_up=2, clock=machine.clock)
+    take_turns(contestants, rounds=40, warm_up=2, shortest=0, clock=machine.clock)
     assert machine.called[:8] == ["a", "a", "b", "b", "c", "c", "d", "d"], "each is warmed up"
     turns = machine.called[8:]
     assert all(sorted(turns[at : at + 4]) == list("abcd") for at in range(0, len(turns), 4))
@@ -59,6 +59,32 @@ def test_a_machine_that_slows_down_favours_nobody() -> None:
     times = take_turns(contestants, rounds=20, clock=machine.clock)
     assert times["a"].ratio(times["b"]) == pytest.approx(1, abs=0.02)
     assert times["a"].seconds[-1] > 1.3 * times["a"].seconds[0], "and it did slow down"
+
+
+def test_one_call_that_does_not_count_goes_before_a_sample_unless_it_is_long() -> None:
+    machine = Machine()
+    contestants = {"quick": machine.work("quick", 0.01), "long": machine.work("long", 1.0)}
+    take_turns(contestants, rounds=10, shortest=0.01, warm_up=1, clock=machine.clock)
+    assert Counter(machine.called) == {"quick": 1 + 10 * 2, "long": 1 + 10}
+
+
+def test_the_price_of_a_neighbour_is_not_counted() -> None:
+    """Whoever comes after another finds the caches full of the other's numbers."""
+
+    class Cached(Machine):
+        last = ""
+
+        def work(self, name: str, seconds: float) -> Callable[[], None]:
+            def call() -> None:
+                self.now += seconds if self.last == name else 3 * seconds
+                self.last = name
+
+            return call
+
+    machine = Cached()
+    contestants = {name: machine.work(name, 0.002) for name in "abc"}
+    times = take_turns(contestants, rounds=10, clock=machine.clock)
+    assert all(timing.median == pytest.approx(0.002) for timing in times.values())
 
 
 def test_short_calls_are_counted_together() -> None:
