@@ -114,7 +114,7 @@ def _one_size(subject: Subject, contestants: Contestants, batch: int, seconds: f
     for name, ready in contestants.ready.items():
         runners[name] = ready(rows)
         apart[name] = float(np.abs(np.asarray(runners[name]()) - wanted).max())  # and this warms it up
-    times = take_turns(runners, rounds=200, seconds=seconds, warm_up=2)
+    times = take_turns(runners, rounds=200, seconds=seconds)
     for name, timing in times.items():
         yield Result(subject.name, name, batch, timing, timing.ratio(times[LIMIT]), apart[name])
 

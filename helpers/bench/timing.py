@@ -50,7 +50,7 @@ def take_turns(
     rounds: int = 30,
     seconds: float | None = None,
     shortest: float = 1e-3,
-    warm_up: int = 3,
+    warm_up: int = 5,
     clock: Clock = time.perf_counter,
 ) -> dict[str, Timing]:
     """Call each contestant once a round, in an order that is drawn anew for each round.
@@ -65,7 +65,7 @@ def take_turns(
     >>> times = take_turns({"ours": ours, "theirs": theirs})  # doctest: +SKIP
     >>> times["ours"].ratio(times["theirs"])                  # doctest: +SKIP
     """
-    warm = {name: _warm_seconds(call, warm_up, clock) for name, call in contestants.items()}
+    warm = {name: _warm_seconds(call, warm_up, shortest, clock) for name, call in contestants.items()}
     taken: dict[str, list[float]] = {name: [] for name in contestants}
     names, order = list(contestants), random.Random(0)
     with _no_garbage_collection():
@@ -89,9 +89,12 @@ def duration(seconds: float) -> str:
     return f"{seconds / 1e-9:.3g} ns"
 
 
-def _warm_seconds(call: Callable[[], object], warm_up: int, clock: Clock) -> float:
+def _warm_seconds(call: Callable[[], object], warm_up: int, shortest: float, clock: Clock) -> float:
     """What a warm call takes: the shortest one, which nothing interrupted."""
-    return min(_sample(call, 1, clock) for _ in range(max(warm_up, 1)))
+    took = [_sample(call, 1, clock)]
+    while len(took) < warm_up and took[-1] < LONG * shortest:
+        took.append(_sample(call, 1, clock))
+    return min(took)
 
 
 def _sample(call: Callable[[], object], calls: int, clock: Clock) -> float:

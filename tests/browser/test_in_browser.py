@@ -37,8 +37,10 @@ path = lab_home() / "relu.onnx"
 path.parent.mkdir(exist_ok=True)
 save(helper.make_model(helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [x], [y])), path)
 NetronView(path)"""
+EXPLORER = """from helpers.classroom import Explorer, Table
+Explorer("threads", {n: Table(["threads"], [[n]], f"measured with {n}") for n in ("one", "two", "four")})"""
 CELLS = [MODEL, 'lesson("01").check("find_operator", "aten.sort.default")', 'lesson("01").hint("mend")']
-CELLS += ['lesson("01").check("find_operator", "aten.median.dim")', 'lesson("01").check("mend", ...)']
+CELLS += ['lesson("01").check("find_operator", "aten.median.dim")', 'lesson("01").check("mend", ...)', EXPLORER]
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,15 @@ def test_the_notebook_shows_what_it_should(jupyter: Jupyter, page: Page) -> None
     expect(output(page, 4)).to_contain_text("01 mend · hint 1 of 3")
     expect(output(page, 5)).to_contain_text("01 find_operator · correct", timeout=60_000)
     expect(output(page, 6)).to_contain_text("01 mend · not attempted")
+
+    explorer = output(page, 7)
+    expect(explorer).to_contain_text("measured with one", timeout=60_000)
+    slider = explorer.get_by_role("slider")
+    slider.focus()
+    slider.press("ArrowRight")
+    expect(explorer).to_contain_text("measured with two")
+    slider.press("End")
+    expect(explorer).to_contain_text("measured with four")
 
     expect(page.get_by_text("Would you like to get notified")).not_to_be_visible()
     origin = jupyter.address.removesuffix(jupyter.base)
