@@ -9,6 +9,7 @@ from pathlib import Path
 from helpers.classroom.lessons import all_lessons
 from helpers.cli.continue_as import continue_as
 from helpers.cli.environment import variables
+from helpers.cli.ports import port_number
 from helpers.errors import UserError
 from helpers.places import ROOT
 
@@ -23,13 +24,6 @@ CONFIGURATION = Path(__file__).with_name("jupyter")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-browser", action="store_true", help="print the address and open no browser")
     parser.add_argument("--port", type=port_number, help="the port to listen on (otherwise the first free from 8888)")
-
-
-def port_number(text: str) -> int:
-    """A TCP port; 0 lets the system choose."""
-    if not text.isdigit() or not 0 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port (0 to 65535)")
-    return int(text)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,10 +1,29 @@
-"""The serving engine. So far: who runs next, with whom, and who is turned away.
+"""The serving engine: a request's way is a straight corridor, and each room of it is a file.
 
-A request goes down one straight corridor, and each room of it is a file that can be read
-alone. The scheduler is the room in the middle: pure logic, with no clock of its own.
+``app`` (route, limits, deadline) → ``protocols`` (decode) → ``servable`` (check) → ``lane`` →
+``scheduler`` (admit, group, order) → the model → encode.
+
+>>> with serve("digits:prod") as server:  # doctest: +SKIP
+...     print(server.address)
 """
 
 from helpers.engine.batch_size import BatchSize
+from helpers.engine.errors import EngineError
+from helpers.engine.lane import Lane
+from helpers.engine.registry import Registry
 from helpers.engine.scheduler import Job, Refused, Scheduler
+from helpers.engine.servable import Servable
+from helpers.engine.server import Server, serve
 
-__all__ = ["BatchSize", "Job", "Refused", "Scheduler"]
+__all__ = [
+    "BatchSize",
+    "EngineError",
+    "Job",
+    "Lane",
+    "Refused",
+    "Registry",
+    "Scheduler",
+    "Servable",
+    "Server",
+    "serve",
+]

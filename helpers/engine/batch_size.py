@@ -22,7 +22,8 @@ class BatchSize:
         self.largest = largest
         self.target = target
         self._limit = float(min(largest, 8))
-        self._seconds: dict[int, float] = {}  # the running mean, by the power of two above the size
+        self._seconds: dict[int, float] = {}  # of a row: the running mean, by the power of two above the size
+        self._expected: dict[int, float] = {}  # what was worked out since the last batch
 
     @property
     def limit(self) -> int:
@@ -31,6 +32,7 @@ class BatchSize:
 
     def learn(self, rows: int, seconds: float) -> None:
         """Take in what one batch cost."""
+        self._expected.clear()
         place = _place(rows)
         a_row = seconds / rows
         known = self._seconds.get(place)
@@ -45,10 +47,12 @@ class BatchSize:
 
     def expected(self, rows: int) -> float:
         """The seconds that so many rows will take, in batches of the limit; 0 while nothing is known."""
-        if not self._seconds or rows < 1:
-            return 0.0
-        whole, rest = divmod(rows, self.limit)
-        return whole * self._one(self.limit) + (self._one(rest) if rest else 0.0)
+        found = self._expected.get(rows)
+        if found is None:
+            whole, rest = divmod(rows, self.limit)
+            found = whole * self._one(self.limit) + (self._one(rest) if rest else 0.0) if self._seconds else 0.0
+            self._expected[rows] = found
+        return found
 
     def _one(self, rows: int) -> float:
         """One batch: as the nearest size that was measured, which for a smaller one costs no more in all."""

@@ -47,12 +47,12 @@ class EngineError(Exception):
 
     def body(self) -> bytes:
         """The answer's JSON."""
-        told: dict[str, Any] = {"code": self.code, "message": self.message}
+        told: dict[str, Any] = {"error": self.message, "code": self.code}
         if self.field is not None:
             told["field"] = self.field
         if self.expected is not None:
             told["expected"] = self.expected
-        return msgspec.json.encode({"error": told})
+        return msgspec.json.encode(told)
 
     def __str__(self) -> str:
         return self.message

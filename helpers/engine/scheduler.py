@@ -128,6 +128,21 @@ class Scheduler:
         """Its caller has gone. It leaves the queue when its turn comes."""
         job.cancelled = True
 
+    def first_deadline(self) -> float:
+        """When the first of those who wait will have waited in vain."""
+        return min((job.deadline for job in self.waiting()), default=math.inf)
+
+    def expire(self) -> None:
+        """Drop now what has expired or was cancelled, and would be dropped when its turn comes."""
+        for kind, heap in list(self._waiting.items()):
+            gone = [entry for entry in heap if not self._still_wanted(entry[1])]
+            if gone:
+                self.queued_rows -= sum(job.rows for _, job in gone)
+                self._waiting[kind] = [entry for entry in heap if entry not in gone]
+                heapq.heapify(self._waiting[kind])
+                if not self._waiting[kind]:
+                    del self._waiting[kind]
+
     def dropped(self) -> list[Job]:
         """Those that were cancelled or expired since this was last asked: tell their callers."""
         gone, self._dropped = self._dropped, []

@@ -153,8 +153,8 @@ def test_what_is_wrong_is_told_as_the_callers_mistake(body: bytes, length: str |
     with pytest.raises(EngineError, match=said) as raised:
         decode(body, length)
     assert raised.value.status == status
-    told = msgspec.json.decode(raised.value.body())["error"]
-    assert told["message"] and len(told["message"]) < 400
+    told = msgspec.json.decode(raised.value.body())
+    assert told["code"] and told["error"] and len(told["error"]) < 400
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,202 @@
+"""Where batches run: on the event loop if they are quick, and in a thread of their own if they are not.
+
+A quick model blocks the loop for less time than handing it to a thread would take. A lone
+request for it is answered on the spot. Once several arrive in one turn of the event loop,
+those of a turn gather in the queue and go together: that is batching when busy, for a
+server that is busy with the loop itself. What takes longer runs in a thread, and requests
+gather while it does.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from helpers.engine.errors import EngineError
+from helpers.engine.scheduler import Job, Refused, Scheduler
+
+Arrays = list[NDArray[Any]]
+
+INLINE_SECONDS = 0.003  # nobody notices an event loop that is away for less
+ALONE = 16  # after so many batches of one, requests are answered on the spot again
+LOOK = 8  # of the requests that are answered on the spot, every eighth is timed
+
+
+class Lane:
+    """One model's way to its processor. ``run`` takes and returns arrays with the rows first."""
+
+    def __init__(self, run: Callable[[Arrays], Arrays], scheduler: Scheduler, name: str = "model") -> None:
+        self.run = run
+        self.scheduler = scheduler
+        self.name = name
+        self.batches = 0
+        self._busy = False
+        self._planned = False
+        self._gathering = False
+        self._on_the_spot = 0  # in this turn of the loop
+        self._singles = 0
+        self._thread: ThreadPoolExecutor | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_for = math.inf
+
+    async def ask(self, arrays: Arrays, rows: int, kind: Hashable = None, deadline: float = math.inf) -> Arrays:
+        """The answer for one request's arrays, or the error that belongs to it."""
+        loop = asyncio.get_running_loop()
+        if not (self._gathering or self._busy or self._planned) and self._is_quick(rows):
+            return self._answer_on_the_spot(loop, arrays, rows)
+        answer: asyncio.Future[Arrays] = loop.create_future()
+        job = Job(rows, kind, deadline, (arrays, answer))
+        try:
+            self.scheduler.admit(job)
+        except Refused as refused:
+            raise _turned_away(refused) from None
+        if not self._planned and not self._busy:
+            self._planned = True
+            loop.call_soon(self._next, loop)
+        elif self._busy and (self._timer is None or deadline < self._timer_for):
+            self._watch_deadlines(loop)
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            self.scheduler.cancel(job)
+            raise
+
+    def close(self) -> None:
+        """Let what runs come to its end, and take the thread down."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._thread is not None:
+            self._thread.shutdown()
+
+    def _next(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Take the next batch, if nothing runs."""
+        self._planned = False
+        if self._busy:
+            return
+        batch = self.scheduler.take()
+        self._tell_the_dropped()
+        if not batch:
+            self._wake_when_due(loop)
+            return
+        self.batches += 1
+        self._singles = self._singles + 1 if len(batch) == 1 else 0
+        self._gathering = self._singles < ALONE
+        if self._is_quick(sum(job.rows for job in batch)):
+            self._run_here(batch)
+            self._plan(loop)
+            return
+        self._busy = True
+        self._watch_deadlines(loop)
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"lane-{self.name}")
+        running = self._thread.submit(answers_for, self.run, [job.work[0] for job in batch])
+        running.add_done_callback(lambda done: loop.call_soon_threadsafe(self._came_back, loop, batch, done))
+
+    def _is_quick(self, rows: int) -> bool:
+        """True if a batch is known to keep the loop for no longer than may be."""
+        return 0 < self.scheduler.size.expected(rows) < INLINE_SECONDS
+
+    def _answer_on_the_spot(self, loop: asyncio.AbstractEventLoop, arrays: Arrays, rows: int) -> Arrays:
+        """No queue, no future, no other turn of the loop."""
+        self.batches += 1
+        if not self._on_the_spot:
+            loop.call_soon(self._turn_is_over)
+        self._on_the_spot += 1
+        if self.batches % LOOK:
+            return self.run(arrays)
+        began = self.scheduler.clock()
+        answers = self.run(arrays)
+        self.scheduler.size.learn(rows, self.scheduler.clock() - began)
+        return answers
+
+    def _turn_is_over(self) -> None:
+        """Several came in one turn: from now on they gather."""
+        if self._on_the_spot > 1:
+            self._gathering, self._singles = True, 0
+        self._on_the_spot = 0
+
+    def _run_here(self, batch: list[Job]) -> None:
+        try:
+            answers = answers_for(self.run, [job.work[0] for job in batch])
+        except Exception as error:  # whatever a model raises
+            self._failed(batch, error)
+        else:
+            self._answered(batch, answers)
+
+    def _came_back(self, loop: asyncio.AbstractEventLoop, batch: list[Job], done: "Future[list[Arrays]]") -> None:
+        self._busy = False
+        error = done.exception()
+        if error is None:
+            self._answered(batch, done.result())
+        else:
+            self._failed(batch, error)
+        self._tell_the_dropped()
+        self._plan(loop)
+
+    def _answered(self, batch: list[Job], answers: list[Arrays]) -> None:
+        self.scheduler.finish(batch)
+        for job, arrays in zip(batch, answers, strict=True):
+            if not job.work[1].done():
+                job.work[1].set_result(arrays)
+
+    def _failed(self, batch: list[Job], error: BaseException) -> None:
+        culprit = self.scheduler.fail(batch)
+        if culprit is not None and not culprit.work[1].done():
+            culprit.work[1].set_exception(error)
+
+    def _tell_the_dropped(self) -> None:
+        for job in self.scheduler.dropped():
+            if not job.work[1].done():
+                job.work[1].set_exception(EngineError("deadline_exceeded", "the time for this request ran out"))
+
+    def _plan(self, loop: asyncio.AbstractEventLoop) -> None:
+        """If someone waits: after the event loop has read what arrived meanwhile."""
+        if not self._planned and self.scheduler.due_at() is not None:
+            self._planned = True
+            loop.call_soon(self._next, loop)
+
+    def _wake_when_due(self, loop: asyncio.AbstractEventLoop) -> None:
+        due = self.scheduler.due_at()
+        if due is not None:
+            self._planned = True
+            loop.call_later(max(0.0, due - self.scheduler.clock()), self._next, loop)
+
+    def _watch_deadlines(self, loop: asyncio.AbstractEventLoop) -> None:
+        """While a batch runs in the thread, someone must look at the clock for those who wait."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._timer_for = self.scheduler.first_deadline()
+        if self._timer_for < math.inf:
+            self._timer = loop.call_later(max(0.0, self._timer_for - self.scheduler.clock()), self._expire, loop)
+
+    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        self.scheduler.expire()
+        self._tell_the_dropped()
+        self._watch_deadlines(loop)
+
+
+def answers_for(run: Callable[[Arrays], Arrays], requests: list[Arrays]) -> list[Arrays]:
+    """Run several requests as one batch, and cut the answer up again."""
+    if len(requests) == 1:
+        return [run(requests[0])]
+    counts = [len(arrays[0]) for arrays in requests]
+    together = run([np.concatenate(parts) for parts in zip(*requests, strict=True)])
+    ends = np.cumsum(counts)
+    for array in together:
+        if array.ndim == 0 or len(array) != ends[-1]:
+            raise EngineError("internal", "the model did not answer each row; it must not be batched")
+    return [[array[end - count : end] for array in together] for count, end in zip(counts, ends.tolist(), strict=True)]
+
+
+def _turned_away(refused: Refused) -> EngineError:
+    if refused.reason == "full":
+        return EngineError("overloaded", "too many requests are waiting", retry_after=refused.retry_after)
+    return EngineError(
+        "deadline_exceeded", "this request could not be answered in time", retry_after=refused.retry_after
+    )

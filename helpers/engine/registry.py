@@ -1,0 +1,100 @@
+"""Which models are served here, in which versions: loaded, replaced and unloaded while requests go on."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from helpers.engine.errors import EngineError
+from helpers.engine.servable import Servable
+from helpers.errors import UserError
+from helpers.runtime import Options, Session
+from helpers.store import Store
+
+
+@dataclass
+class Served:
+    """One name: its versions that are loaded, and the one that answers when none is named."""
+
+    target: str
+    default: str
+    versions: dict[str, Servable] = field(default_factory=dict)
+
+
+class Registry:
+    """The models of one server. A store's tag is loaded when it is added, and again when asked to."""
+
+    def __init__(self, store: Store | None = None, threads: int = 1) -> None:
+        self.store = store or Store()
+        self.threads = threads
+        self.models: dict[str, Served] = {}
+        self._loading = asyncio.Lock()
+
+    def find(self, name: str, version: str | None = None) -> Servable:
+        """The model that answers to a name, and to a version or an alias of it if one is named."""
+        served = self.models.get(name)
+        if served is None:
+            there_are = ", ".join(sorted(self.models)) or "none"
+            raise EngineError("not_found", f"no model called {name[:80]!r} is served here; there are: {there_are}")
+        found = served.versions.get(version or served.default)
+        if found is None:
+            there_are = ", ".join(sorted(served.versions))
+            raise EngineError(
+                "not_found", f"the version {str(version)[:80]!r} of {name} is not loaded; there are: {there_are}"
+            )
+        return found
+
+    async def load(self, tag: str) -> Servable:
+        """Load what a tag means now, warm it up, and only then let it answer; the one before goes on until then.
+
+        Whatever fails on the way leaves everything as it was.
+        """
+        async with self._loading:
+            stored = await asyncio.to_thread(self.store.get, tag)
+            name, version = stored.record.name, stored.record.version
+            served = self.models.get(name)
+            if served is not None and version in served.versions and stored.record.format == "onnx":
+                served.default = version
+                return served.versions[version]
+            ready = await asyncio.to_thread(self._open, stored.tag)
+            await ready.warm_up()
+            before = served.versions if served is not None else {}
+            self.models[name] = Served(tag, version, {version: ready})
+            for old in before.values():
+                old.close()
+            return ready
+
+    async def load_again(self, name: str) -> Servable:
+        """Load what the name's tag means now: a newer version, or another one behind an alias."""
+        served = self.models.get(name)
+        try:
+            return await self.load(served.target if served is not None else name)
+        except UserError as error:
+            # What a caller named wrongly is its mistake; a version that does not load is not.
+            code = "not_found" if error.exit_code == 2 else "unavailable"
+            raise EngineError(code, f"{error.sentence} {error.remedy}") from None
+
+    def unload(self, name: str) -> None:
+        """Answer no more requests for a name."""
+        self.find(name)
+        for servable in self.models.pop(name).versions.values():
+            servable.close()
+
+    def add(self, servable: Servable) -> None:
+        """Serve a model that is ready."""
+        served = self.models.setdefault(servable.name, Served(servable.name, servable.version))
+        served.versions[servable.version] = servable
+        served.default = servable.version
+
+    def close(self) -> None:
+        for name in list(self.models):
+            self.unload(name)
+
+    def _open(self, tag: str) -> Servable:
+        stored = self.store.get(tag)
+        model = stored.load()
+        if not isinstance(model, Session):
+            raise UserError(
+                f"{tag} is a {stored.record.format} model; the store serves ONNX models by themselves.",
+                "export it to ONNX (lesson 02), or write a service around it.",
+            )
+        model = Session(model.model, options=Options(threads=self.threads))
+        return Servable.of_session(stored.record.name, stored.record.version, model)

@@ -1,0 +1,119 @@
+"""A model that can be asked: checked inputs in, named answers out, through its own lane.
+
+Everything that asks (a protocol, a notebook, another model) asks here, with named arrays;
+a request that could not stand alone is refused before it meets another.
+"""
+
+import math
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from helpers.engine.batch_size import BatchSize
+from helpers.engine.errors import EngineError, invalid
+from helpers.engine.lane import Arrays, Lane
+from helpers.engine.scheduler import Scheduler
+from helpers.runtime import InputError, Session, TensorSpec
+
+Named = dict[str, NDArray[Any]]
+
+
+class Servable:
+    """One version of one model, ready to answer."""
+
+    def __init__(
+        self,
+        name: str,
+        version: str,
+        inputs: Sequence[TensorSpec],
+        outputs: Sequence[TensorSpec],
+        run: Callable[[Arrays], Arrays],
+        largest_batch: int = 32,
+        most_rows: int = 1024,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self.version = version
+        self.inputs = tuple(inputs)
+        self.outputs = tuple(outputs)
+        self.batched = largest_batch > 1 and all(_is_open(spec) for spec in (*inputs, *outputs))
+        size = BatchSize(largest_batch if self.batched else 1)
+        self.lane = Lane(run, Scheduler(clock, size, most_rows), name)
+        self._output_names = [spec.name for spec in self.outputs]
+        self._by_name = {spec.name: spec for spec in self.inputs}
+        # Where all axes but the first are fixed, requests that pass the check are of one kind.
+        self._one_kind = all(isinstance(size, int) for spec in self.inputs for size in spec.shape[1:])
+
+    @classmethod
+    def of_session(cls, name: str, version: str, session: Session, largest_batch: int = 32) -> "Servable":
+        """An ONNX model."""
+        names, run = [spec.name for spec in session.outputs], session.runtime.run
+        input_names = [spec.name for spec in session.inputs]
+
+        def answer(arrays: Arrays) -> Arrays:
+            return list(run(names, dict(zip(input_names, arrays, strict=True))))
+
+        return cls(name, version, session.inputs, session.outputs, answer, largest_batch)
+
+    async def infer(self, inputs: Mapping[str, NDArray[Any]], deadline: float = math.inf) -> Named:
+        """The answer to one request; ``deadline`` is on the lane's clock."""
+        arrays = self.checked(inputs)
+        rows = len(arrays[0]) if self.batched else 1
+        answers = await self.lane.ask(arrays, rows, self._kind(arrays), deadline)
+        return dict(zip(self._output_names, answers, strict=True))
+
+    def checked(self, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
+        """The arrays in the model's order, each as the model takes it."""
+        arrays: Arrays = []
+        for spec in self.inputs:
+            array = inputs.get(spec.name)
+            if array is None:
+                raise invalid(spec.name, "missing", str(spec))
+            try:
+                spec.check(array)
+            except InputError as error:
+                raise invalid(spec.name, error.given, error.expected) from None
+            arrays.append(array)
+        if len(inputs) != len(arrays):
+            unknown = next(name for name in inputs if name not in self._by_name)
+            raise invalid(unknown[:80], "not an input of the model", f"the inputs {', '.join(self._by_name)}")
+        if len(arrays) > 1 and self.batched and len({len(array) for array in arrays}) > 1:
+            counts = ", ".join(f"{spec.name} {len(array)}" for spec, array in zip(self.inputs, arrays, strict=True))
+            raise invalid(self.inputs[0].name, f"of another number of rows ({counts})", "as many rows in each input")
+        return arrays
+
+    async def warm_up(self) -> None:
+        """Answer once for each size of a batch's first doublings, so that no caller pays for the first time."""
+        if any(spec.dtype is None or spec.dtype.kind == "O" for spec in self.inputs):
+            return
+        for rows in (1, 1, 2, 4) if self.batched else (1, 1):
+            blank = {spec.name: np.zeros(_shape(spec, rows), spec.dtype) for spec in self.inputs}
+            await self.infer(blank)
+
+    def close(self) -> None:
+        self.lane.close()
+
+    def _kind(self, arrays: Arrays) -> Hashable:
+        """What may go together in a batch."""
+        if not self.batched:
+            return object()
+        return None if self._one_kind else tuple(array.shape[1:] for array in arrays)
+
+
+def _is_open(spec: TensorSpec) -> bool:
+    """True if the first axis may have any size."""
+    return spec.dtype is not None and bool(spec.shape) and isinstance(spec.shape[0], str)
+
+
+def _shape(spec: TensorSpec, rows: int) -> tuple[int, ...]:
+    fixed = [size if isinstance(size, int) else 1 for size in spec.shape]
+    if _is_open(spec):
+        fixed[0] = rows
+    return tuple(fixed)
+
+
+def not_ready(name: str) -> EngineError:
+    return EngineError("unavailable", f"the model {name} is not ready", retry_after=1.0)

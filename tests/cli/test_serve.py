@@ -1,0 +1,73 @@
+"""``serve``: started, asked and stopped as a person or a supervisor does."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from helpers.cli import main
+from helpers.places import ROOT
+from helpers.store import Store
+from tests.store.models import multiply_by
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Path:
+    Store(tmp_path / "lab" / "store").save("net", multiply_by(2))
+    return tmp_path / "lab"
+
+
+@pytest.fixture
+def serving(lab: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "helpers", "serve", "net", "--port", "0"]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, "SERVELAB_HOME": str(lab)}, stdout=subprocess.PIPE, text=True
+    )
+    yield process
+    if process.poll() is None:
+        process.kill()
+    process.communicate()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signal that asks a program to end")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_until_it_is_told_to_stop(serving: "subprocess.Popen[str]", number: signal.Signals) -> None:
+    assert serving.stdout
+    line = serving.stdout.readline()
+    found = re.fullmatch(r"Serving net at (http://127\.0\.0\.1:\d+) \(Ctrl\+C stops\)\n", line)
+    assert found, line
+    question = {"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}]}
+    answer = httpx.post(f"{found[1]}/v2/models/net/infer", json=question, timeout=10)
+    assert answer.json()["outputs"][0]["data"] == [2, 4, 6]
+    serving.send_signal(number)
+    assert serving.wait(timeout=15) == 0
+    assert serving.stdout.read() == "Stopped: what was accepted has been answered.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "arguments are required: TAG"),
+        (["net", "--port", "70000"], "'70000' is not a port"),
+        (["net:9", "--port", "0"], "net has no version '9'"),
+        (["other", "--port", "0"], "There is no model called 'other'"),
+        (["../net", "--port", "0"], "'../net' is no name for a model"),
+    ],
+)
+def test_mistakes_are_told(
+    arguments: list[str], said: str, lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SERVELAB_HOME", str(lab))
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        assert main(["serve", *arguments]) == 2
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert said in capsys.readouterr().err

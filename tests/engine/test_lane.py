@@ -1,0 +1,173 @@
+"""Batches on a real event loop: who goes together, who fails alone, and who is told what when."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from helpers.engine import BatchSize, Scheduler
+from helpers.engine.errors import EngineError
+from helpers.engine.lane import ALONE, Lane, answers_for
+
+Arrays = list[np.ndarray]
+
+
+def rows(*values: float) -> Arrays:
+    return [np.array([[value] for value in values], np.float32)]
+
+
+def lane_for(run: Callable[[Arrays], Arrays], quick: bool = True, gathers: bool = True, **settings: Any) -> Lane:
+    """A lane whose model is known to be quick, so that it runs on the loop; or to be slow."""
+    size = BatchSize(16)
+    size.learn(1, 1e-5 if quick else 1.0)
+    lane = Lane(run, Scheduler(time.monotonic, size, **settings))
+    lane._gathering = gathers
+    return lane
+
+
+class Doubler:
+    """Doubles; remembers the sizes of its batches and the threads that it ran in; breaks on some numbers."""
+
+    def __init__(self, *poison: float) -> None:
+        self.poison = poison
+        self.sizes: list[int] = []
+        self.threads: set[str] = set()
+
+    def __call__(self, arrays: Arrays) -> Arrays:
+        self.sizes.append(len(arrays[0]))
+        self.threads.add(threading.current_thread().name)
+        if np.isin(arrays[0], self.poison).any():
+            raise ZeroDivisionError("poison")
+        return [arrays[0] * 2, arrays[0] + 1]
+
+
+async def test_requests_of_one_turn_of_the_loop_go_together_and_get_their_own_rows() -> None:
+    run = Doubler()
+    lane = lane_for(run)
+    answers = await asyncio.gather(*(lane.ask(rows(n, n + 0.5), 2) for n in range(4)))
+    assert run.sizes == [8] and run.threads == {threading.current_thread().name}
+    for n, (doubled, plus) in enumerate(answers):
+        assert doubled.tolist() == [[2 * n], [2 * n + 1]] and plus.tolist() == [[n + 1], [n + 1.5]]
+
+
+async def test_a_lone_request_for_a_quick_model_is_answered_on_the_spot() -> None:
+    run = Doubler(13)
+    lane = lane_for(run, gathers=False)
+    for n in range(20):
+        asked = lane.ask(rows(n), 1) if n != 13 else lane.ask(rows(14), 1)
+        with pytest.raises(StopIteration) as answered:
+            asked.send(None)  # it ends without waiting for anything
+        assert answered.value.value[0].shape == (1, 1)
+        await asyncio.sleep(0)
+    assert run.sizes == [1] * 20 and not lane._gathering
+    with pytest.raises(ZeroDivisionError):
+        await lane.ask(rows(13), 1)
+
+
+async def test_several_in_one_turn_gather_from_then_on_and_lone_ones_end_it() -> None:
+    run = Doubler()
+    lane = lane_for(run, gathers=False)
+    await asyncio.gather(*(lane.ask(rows(n), 1) for n in range(4)))
+    assert run.sizes == [1] * 4, "the first turn told that there are several"
+    await asyncio.sleep(0)
+    await asyncio.gather(*(lane.ask(rows(n), 1) for n in range(4)))
+    assert run.sizes == [1] * 4 + [4]
+    for n in range(ALONE):
+        assert lane._gathering
+        await lane.ask(rows(n), 1)
+    assert not lane._gathering
+
+
+async def test_a_slow_model_runs_in_its_thread_and_requests_gather_meanwhile() -> None:
+    go, started = threading.Event(), asyncio.Event()
+    loop, run = asyncio.get_running_loop(), Doubler()
+
+    def slow(arrays: Arrays) -> Arrays:
+        loop.call_soon_threadsafe(started.set)
+        go.wait(10)
+        return run(arrays)
+
+    lane = lane_for(slow, quick=False)
+    first = asyncio.ensure_future(lane.ask(rows(1), 1))
+    await started.wait()
+    others = [asyncio.ensure_future(lane.ask(rows(n), 1)) for n in (2, 3, 4)]
+    await asyncio.sleep(0)  # the loop is free: they are in the queue
+    assert lane.scheduler.queued_rows == 3
+    go.set()
+    found = await asyncio.gather(first, *others)
+    assert [answer[0].tolist() for answer in found] == [[[2]], [[4]], [[6]], [[8]]]
+    assert run.sizes == [1, 3] and all(name.startswith("lane-") for name in run.threads)
+    lane.close()
+
+
+@pytest.mark.parametrize("quick", [True, False])
+async def test_only_the_poisoned_fail(quick: bool) -> None:
+    run = Doubler(3, 5)
+    lane = lane_for(run, quick)
+    found = await asyncio.gather(*(lane.ask(rows(n), 1) for n in range(8)), return_exceptions=True)
+    for n, answer in enumerate(found):
+        if n in (3, 5):
+            assert isinstance(answer, ZeroDivisionError)
+        else:
+            assert not isinstance(answer, BaseException) and answer[0].tolist() == [[2 * n]]
+    lane.close()
+
+
+async def test_a_full_queue_and_a_deadline_that_cannot_be_kept_are_refused() -> None:
+    lane = lane_for(Doubler(), most_rows=2)
+    with pytest.raises(EngineError, match="too many") as refused:
+        await lane.ask(rows(1, 2, 3), 3)
+    assert refused.value.status == 503 and refused.value.retry_after is not None
+    with pytest.raises(EngineError, match="could not be answered in time") as refused:
+        await lane_for(Doubler(), quick=False).ask(rows(1), 1, deadline=time.monotonic() + 0.1)
+    assert refused.value.status == 504
+
+
+async def test_who_waits_in_vain_is_told_while_the_model_is_still_busy() -> None:
+    go = threading.Event()
+
+    def stuck(arrays: Arrays) -> Arrays:
+        go.wait(10)
+        return arrays
+
+    lane = Lane(stuck, Scheduler(time.monotonic))  # nothing is known of it yet, so everyone is let in
+    first = asyncio.ensure_future(lane.ask(rows(1), 1))
+    while not lane.batches:
+        await asyncio.sleep(0)
+    with pytest.raises(EngineError, match="ran out"):
+        await lane.ask(rows(2), 1, deadline=time.monotonic() + 0.02)
+    assert not first.done() and lane.scheduler.queued_rows == 0
+    go.set()
+    assert (await first)[0].tolist() == [[1]]
+    lane.close()
+
+
+async def test_what_was_cancelled_never_runs() -> None:
+    run = Doubler()
+    lane = lane_for(run)
+    asked = [asyncio.ensure_future(lane.ask(rows(n), 1)) for n in range(3)]
+    await asyncio.sleep(0)
+    asked[1].cancel()
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    assert isinstance(found[1], asyncio.CancelledError) and run.sizes in ([2], [3])
+    assert found[2][0].tolist() == [[4]]  # type: ignore[index]
+
+
+async def test_kinds_do_not_mix() -> None:
+    run = Doubler()
+    lane = lane_for(run)
+    wide = [np.ones((1, 2), np.float32)]
+    found = await asyncio.gather(lane.ask(rows(1), 1, kind=1), lane.ask(wide, 1, kind=2), lane.ask(rows(2), 1, kind=1))
+    assert sorted(run.sizes) == [1, 2] and [answer[0].shape for answer in found] == [(1, 1), (1, 2), (1, 1)]
+
+
+def test_a_model_that_loses_rows_is_found_out() -> None:
+    with pytest.raises(EngineError, match="must not be batched") as raised:
+        answers_for(lambda arrays: [arrays[0][:1]], [rows(1), rows(2)])
+    assert raised.value.status == 500
+    with pytest.raises(EngineError, match="must not be batched"):
+        answers_for(lambda arrays: [np.float32(3)], [rows(1), rows(2)])  # type: ignore[list-item]
