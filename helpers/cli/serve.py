@@ -4,7 +4,7 @@ import argparse
 
 from helpers.cli.ports import port_number
 
-SUMMARY = "serve models of the store over HTTP (Open Inference v2)"
+SUMMARY = "serve models of the store over HTTP (Open Inference v2, TensorFlow Serving)"
 EXTRAS: list[str] = []  # the lean core is enough
 
 EXAMPLES = """

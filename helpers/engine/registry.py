@@ -42,6 +42,15 @@ class Registry:
             )
         return found
 
+    def find_label(self, name: str, label: str) -> Servable:
+        """The model behind an alias of the store, as it is now, if that version is loaded."""
+        self.find(name)
+        try:
+            stored = self.store.get(f"{name}:{label}")
+        except UserError as error:
+            raise EngineError("not_found", error.sentence) from None
+        return self.find(name, stored.record.version)
+
     async def load(self, tag: str) -> Servable:
         """Load what a tag means now, warm it up, and only then let it answer; the one before goes on until then.
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 import uvicorn
 
 from helpers.engine.app import App
-from helpers.engine.protocols import open_inference_routes
+from helpers.engine.protocols import open_inference_routes, tensorflow_serving_routes
 from helpers.engine.registry import Registry
 from helpers.errors import UserError
 from helpers.store import Store
@@ -43,6 +43,7 @@ class Server:
         self.registry = Registry(store, threads)
         self.app = App(self.registry)
         open_inference_routes.add_to(self.app)
+        tensorflow_serving_routes.add_to(self.app)
         self._socket = _listen(host, port)
         self.host, self.port = host, int(self._socket.getsockname()[1])
         settings = uvicorn.Config(

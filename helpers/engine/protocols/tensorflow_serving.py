@@ -1,0 +1,139 @@
+"""TensorFlow Serving's REST form: rows as ``instances``, or columns as ``inputs``.
+
+    {"instances": [[1, 2], [3, 4]]}               one input; a row each
+    {"instances": [{"a": [1], "b": 2}, …]}        several inputs, by name
+    {"inputs": {"a": [[1], [3]], "b": [2, 4]}}    the same in columns
+
+The answer has the form of the question: ``predictions`` for rows, ``outputs`` for columns.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from helpers.engine.errors import EngineError, invalid, malformed
+from helpers.engine.protocols.tensors import ELEMENTS
+from helpers.runtime import TensorSpec
+
+SIGNATURE = "serving_default"
+
+
+class _Asked(msgspec.Struct):
+    instances: msgspec.Raw = msgspec.Raw(b"")
+    inputs: msgspec.Raw = msgspec.Raw(b"")
+    signature_name: str = SIGNATURE
+
+
+_request = msgspec.json.Decoder(_Asked)
+_rows_by_name = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+_columns_by_name = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def decode(body: bytes, specs: Sequence[TensorSpec]) -> tuple[dict[str, NDArray[Any]], bool]:
+    """Named tensors, and whether they came as rows."""
+    asked = _read(_request, body, "the request")
+    if asked.signature_name != SIGNATURE:
+        raise invalid("signature_name", repr(asked.signature_name[:80]), repr(SIGNATURE))
+    rows, columns = bytes(asked.instances), bytes(asked.inputs)
+    if bool(rows) == bool(columns):
+        raise malformed("the request needs either instances or inputs")
+    if columns:
+        if len(specs) == 1 and not columns.lstrip().startswith(b"{"):
+            return {specs[0].name: _tensor(columns, specs[0], len(specs[0].shape))}, False
+        by_name = _read(_columns_by_name, columns, "inputs")
+        return {name: _tensor(raw, _called(name, specs), None) for name, raw in by_name.items()}, False
+    if not rows.lstrip(b" \n\r\t[").startswith(b"{") or b'{"b64"' in rows[:64].replace(b" ", b""):
+        if len(specs) != 1:
+            names = ", ".join(spec.name for spec in specs)
+            raise invalid("instances", "rows without names", f"an object for each row, with {names}")
+        return {specs[0].name: _tensor(rows, specs[0], len(specs[0].shape))}, True
+    return _columns_of(_read(_rows_by_name, rows, "instances"), specs), True
+
+
+def encode(answers: Mapping[str, NDArray[Any]], as_rows: bool) -> bytes:
+    """The answers in the form in which they were asked for; with a single output its name is left out."""
+    plain = {name: _plain(array) for name, array in answers.items()}
+    if len(plain) == 1:
+        (only,) = plain.values()
+        return msgspec.json.encode({"predictions" if as_rows else "outputs": only})
+    if not as_rows:
+        return msgspec.json.encode({"outputs": plain})
+    rows = [dict(zip(plain, row, strict=True)) for row in zip(*plain.values(), strict=True)]
+    return msgspec.json.encode({"predictions": rows})
+
+
+def _columns_of(rows: list[dict[str, msgspec.Raw]], specs: Sequence[TensorSpec]) -> dict[str, NDArray[Any]]:
+    """Rows by name, turned into one tensor for each name."""
+    if not rows:
+        raise invalid("instances", "empty", "at least one row")
+    names = rows[0].keys()
+    if any(row.keys() != names for row in rows):
+        raise invalid("instances", "rows with different names", "the same names in each row")
+    found = {}
+    for name in names:
+        spec = _called(name, specs)
+        joined = b"[" + b",".join(bytes(row[name]) for row in rows) + b"]"
+        found[name] = _tensor(joined, spec, len(spec.shape))
+    return found
+
+
+def _tensor(raw: bytes | msgspec.Raw, spec: TensorSpec, axes: int | None) -> NDArray[Any]:
+    """Lists within lists, as deep as the model's tensor has axes, of its type."""
+    if spec.dtype is None:
+        raise EngineError("invalid_input", f"{spec.name} is no tensor and cannot be sent", spec.name)
+    depth = len(spec.shape) if axes is None else axes
+    values = _read(_nested(depth, spec.dtype.kind), raw, spec.name, spec)
+    try:
+        array = np.array(values, spec.dtype)
+    except (ValueError, OverflowError) as error:
+        why = "of lists of different lengths" if "inhomogeneous" in str(error) else "out of the range of its type"
+        raise invalid(spec.name, why, str(spec)) from None
+    return _texts(array, spec) if spec.dtype.kind == "O" else array
+
+
+def _texts(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
+    """Text as it is, and bytes as TensorFlow Serving writes them: {"b64": "…"}."""
+    flat = array.ravel()
+    for place, value in enumerate(flat):
+        if isinstance(value, dict):
+            try:
+                flat[place] = base64.b64decode(value["b64"], validate=True).decode()
+            except (KeyError, binascii.Error, UnicodeDecodeError):
+                raise invalid(spec.name, "bytes that are not text", 'text, or {"b64": …} of text in UTF-8') from None
+    return flat.reshape(array.shape)
+
+
+@cache
+def _nested(depth: int, kind: str) -> "msgspec.json.Decoder[Any]":
+    wanted: Any = str | dict[str, str] if kind == "O" else ELEMENTS.get(kind, int)
+    for _ in range(depth):
+        wanted = list[wanted]
+    return msgspec.json.Decoder(wanted)
+
+
+def _read(decoder: Any, raw: bytes | msgspec.Raw, what: str, spec: TensorSpec | None = None) -> Any:
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        if spec is None:
+            raise malformed(f"{what} is not as it should be: {error}") from None
+        raise invalid(what, f"not as the model takes it ({error})", str(spec)) from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise malformed(f"{what} is not JSON: {error}") from None
+
+
+def _called(name: str, specs: Sequence[TensorSpec]) -> TensorSpec:
+    for spec in specs:
+        if spec.name == name:
+            return spec
+    raise invalid(name[:80], "not an input of the model", f"the inputs {', '.join(spec.name for spec in specs)}")
+
+
+def _plain(array: NDArray[Any]) -> Any:
+    return array.astype(np.float32).tolist() if array.dtype == np.float16 else array.tolist()
