@@ -52,6 +52,7 @@ class Server:
             proxy_headers=False,
             access_log=False,
             log_level="error",
+            log_config=None,  # how a program logs is its own affair; uvicorn would take all handlers down first
             timeout_graceful_shutdown=GRACE_SECONDS,
             server_header=False,
             date_header=False,

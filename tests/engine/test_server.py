@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import socket
 import threading
 import time
@@ -335,6 +336,22 @@ def test_a_tag_that_is_not_there_is_told_where_the_server_was_asked_for(store: S
 def test_a_port_that_is_taken_is_told(server: Server, store: Store) -> None:
     with pytest.raises(UserError, match=f"Port {server.port} of 127.0.0.1 cannot be used"):
         Server([], port=server.port, store=store)
+
+
+def test_the_programs_own_logging_is_left_alone(store: Store) -> None:
+    class Kept(logging.Handler):
+        closed = False
+
+        def emit(self, record: logging.LogRecord) -> None:
+            """Nothing is logged here."""
+
+        def close(self) -> None:
+            self.closed = True
+            super().close()
+
+    kept = Kept()
+    with serve("net", store=store):
+        assert not kept.closed
 
 
 def test_nothing_stays_behind(store: Store) -> None:
