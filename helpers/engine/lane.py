@@ -23,7 +23,7 @@ Arrays = list[NDArray[Any]]
 
 INLINE_SECONDS = 0.003  # nobody notices an event loop that is away for less
 ALONE = 16  # after so many batches of one, requests are answered on the spot again
-LOOK = 8  # of the requests that are answered on the spot, every eighth is timed
+LOOK = 7  # after so many requests on the spot, or one more, one is timed and its neighbours counted
 
 
 class Lane:
@@ -37,7 +37,10 @@ class Lane:
         self._busy = False
         self._planned = False
         self._gathering = False
-        self._on_the_spot = 0  # in this turn of the loop
+        self._in_this_turn = 0  # of the loop, since we last looked
+        self._looking = False
+        self._next_look = 1
+        self._pause = LOOK
         self._singles = 0
         self._thread: ThreadPoolExecutor | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -101,13 +104,17 @@ class Lane:
         return 0 < self.scheduler.size.expected(rows) < INLINE_SECONDS
 
     def _answer_on_the_spot(self, loop: asyncio.AbstractEventLoop, arrays: Arrays, rows: int) -> Arrays:
-        """No queue, no future, no other turn of the loop."""
+        """No queue, no future, no other turn of the loop; but now and then a look at who else is there."""
         self.batches += 1
-        if not self._on_the_spot:
-            loop.call_soon(self._turn_is_over)
-        self._on_the_spot += 1
-        if self.batches % LOOK:
+        self._in_this_turn += 1
+        if self.batches < self._next_look:
             return self.run(arrays)
+        # After 7, after 8, after 7, …: were it always the last of its turn, nobody would be seen after it.
+        self._pause = 2 * LOOK + 1 - self._pause
+        self._next_look = self.batches + self._pause
+        if not self._looking:
+            self._looking, self._in_this_turn = True, 1
+            loop.call_soon(self._turn_is_over)
         began = self.scheduler.clock()
         answers = self.run(arrays)
         self.scheduler.size.learn(rows, self.scheduler.clock() - began)
@@ -115,9 +122,9 @@ class Lane:
 
     def _turn_is_over(self) -> None:
         """Several came in one turn: from now on they gather."""
-        if self._on_the_spot > 1:
+        self._looking = False
+        if self._in_this_turn > 1:
             self._gathering, self._singles = True, 0
-        self._on_the_spot = 0
 
     def _run_here(self, batch: list[Job]) -> None:
         try:

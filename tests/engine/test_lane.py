@@ -11,7 +11,7 @@ import pytest
 
 from helpers.engine import BatchSize, Scheduler
 from helpers.engine.errors import EngineError
-from helpers.engine.lane import ALONE, Lane, answers_for
+from helpers.engine.lane import ALONE, LOOK, Lane, answers_for
 
 Arrays = list[np.ndarray]
 
@@ -68,14 +68,23 @@ async def test_a_lone_request_for_a_quick_model_is_answered_on_the_spot() -> Non
         await lane.ask(rows(13), 1)
 
 
-async def test_several_in_one_turn_gather_from_then_on_and_lone_ones_end_it() -> None:
+@pytest.mark.parametrize("before", [0, 1, 5, 6, 7, 8])
+@pytest.mark.parametrize("company", [2, 3, 4, 5, 7, 8, 15, 16])
+async def test_several_in_one_turn_gather_from_then_on_and_lone_ones_end_it(company: int, before: int) -> None:
     run = Doubler()
     lane = lane_for(run, gathers=False)
-    await asyncio.gather(*(lane.ask(rows(n), 1) for n in range(4)))
-    assert run.sizes == [1] * 4, "the first turn told that there are several"
+    await asyncio.gather(*(lane.ask(rows(n), 1) for n in range(before)))
     await asyncio.sleep(0)
-    await asyncio.gather(*(lane.ask(rows(n), 1) for n in range(4)))
-    assert run.sizes == [1] * 4 + [4]
+    lane._gathering, turns = False, 0
+    run.sizes.clear()
+    while not lane._gathering:
+        turns += 1
+        assert turns <= 3 * LOOK, "it is found out soon"
+        await asyncio.gather(*(lane.ask(rows(n), 1) for n in range(company)))
+        await asyncio.sleep(0)
+    assert set(run.sizes) == {1}
+    await asyncio.gather(*(lane.ask(rows(n), 1) for n in range(company)))
+    assert run.sizes[-1] == (company if company <= 8 else company - 8)
     for n in range(ALONE):
         assert lane._gathering
         await lane.ask(rows(n), 1)
