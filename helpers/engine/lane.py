@@ -45,6 +45,7 @@ class Lane:
         self._thread: ThreadPoolExecutor | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_for = math.inf
+        self._empty: asyncio.Event | None = None
 
     async def ask(self, arrays: Arrays, rows: int, kind: Hashable = None, deadline: float = math.inf) -> Arrays:
         """The answer for one request's arrays, or the error that belongs to it."""
@@ -67,6 +68,13 @@ class Lane:
         except asyncio.CancelledError:
             self.scheduler.cancel(job)
             raise
+
+    async def drain(self) -> None:
+        """Wait until everyone who is here has an answer; then close. Nobody new may come meanwhile."""
+        if self._busy or self._planned or self.scheduler.due_at() is not None:
+            self._empty = asyncio.Event()
+            await self._empty.wait()
+        self.close()
 
     def close(self) -> None:
         """Let what runs come to its end, and take the thread down."""
@@ -162,13 +170,21 @@ class Lane:
 
     def _plan(self, loop: asyncio.AbstractEventLoop) -> None:
         """If someone waits: after the event loop has read what arrived meanwhile."""
-        if not self._planned and self.scheduler.due_at() is not None:
+        if self.scheduler.due_at() is None:
+            self._tell_that_it_is_empty()
+        elif not self._planned:
             self._planned = True
             loop.call_soon(self._next, loop)
 
+    def _tell_that_it_is_empty(self) -> None:
+        if self._empty is not None:
+            self._empty.set()
+
     def _wake_when_due(self, loop: asyncio.AbstractEventLoop) -> None:
         due = self.scheduler.due_at()
-        if due is not None:
+        if due is None:
+            self._tell_that_it_is_empty()
+        else:
             self._planned = True
             loop.call_later(max(0.0, due - self.scheduler.clock()), self._next, loop)
 

@@ -27,6 +27,7 @@ class Registry:
         self.threads = threads
         self.models: dict[str, Served] = {}
         self._loading = asyncio.Lock()
+        self._leaving: set[asyncio.Future[None]] = set()
 
     def find(self, name: str, version: str | None = None) -> Servable:
         """The model that answers to a name, and to a version or an alias of it if one is named."""
@@ -67,8 +68,7 @@ class Registry:
             await ready.warm_up()
             before = served.versions if served is not None else {}
             self.models[name] = Served(tag, version, {version: ready})
-            for old in before.values():
-                old.close()
+            self._retire(before)
             return ready
 
     async def load_again(self, name: str) -> Servable:
@@ -84,8 +84,7 @@ class Registry:
     def unload(self, name: str) -> None:
         """Answer no more requests for a name."""
         self.find(name)
-        for servable in self.models.pop(name).versions.values():
-            servable.close()
+        self._retire(self.models.pop(name).versions)
 
     def add(self, servable: Servable) -> None:
         """Serve a model that is ready."""
@@ -94,8 +93,18 @@ class Registry:
         served.default = servable.version
 
     def close(self) -> None:
-        for name in list(self.models):
-            self.unload(name)
+        """At the end of the server, when everyone has been answered."""
+        for served in self.models.values():
+            for servable in served.versions.values():
+                servable.close()
+        self.models.clear()
+
+    def _retire(self, versions: dict[str, Servable]) -> None:
+        """Nobody finds them any more; those who wait in their queues are still answered."""
+        for servable in versions.values():
+            leaving = asyncio.ensure_future(servable.drain())
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
 
     def _open(self, tag: str) -> Servable:
         stored = self.store.get(tag)

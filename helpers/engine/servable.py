@@ -93,6 +93,10 @@ class Servable:
             blank = {spec.name: np.zeros(_shape(spec, rows), spec.dtype) for spec in self.inputs}
             await self.infer(blank)
 
+    async def drain(self) -> None:
+        """Answer those who are here already, and then be gone."""
+        await self.lane.drain()
+
     def close(self) -> None:
         self.lane.close()
 

@@ -304,6 +304,43 @@ def test_a_new_version_takes_over_and_a_broken_one_does_not(tmp_path: Path) -> N
     assert not wrong
 
 
+def test_who_waits_for_the_old_version_is_answered_by_it(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    store.save("net", twice_and_sum(tmp_path / "net.onnx", 2.0))
+    store.save("net", twice_and_sum(tmp_path / "net.onnx", 3.0))
+    store.alias("net:1", "prod")
+    answers: list[Any] = []
+
+    def ask(address: str) -> None:
+        answers.append(httpx.post(f"{address}/v2/models/net/infer", json=v2(), timeout=20).json())
+
+    with serve("net:prod", store=store) as server, httpx.Client(base_url=server.address, timeout=20) as client:
+        old = server.registry.find("net").lane
+        run, go = old.run, threading.Event()
+
+        def held(arrays: list[np.ndarray]) -> list[np.ndarray]:
+            go.wait(15)
+            return run(arrays)
+
+        old.run = held
+        old._is_quick = lambda rows: False  # type: ignore[method-assign]  # so that it runs in its thread
+        callers = [threading.Thread(target=ask, args=(server.address,)) for _ in range(6)]
+        for caller in callers:
+            caller.start()
+        while old.scheduler.queued_rows < 1 or not old._busy:
+            callers[0].join(0.01)
+        store.alias("net:2", "prod")
+        assert client.post("/v2/repository/models/net/load").status_code == 200
+        assert client.post("/v2/models/net/infer", json=v2()).json()["model_version"] == "2"
+        go.set()
+        for caller in callers:
+            caller.join()
+    assert len(answers) == 6 and {answer["model_version"] for answer in answers} <= {"1", "2"}
+    assert sum(answer["model_version"] == "1" for answer in answers) >= 2
+    for answer in answers:
+        expect_right(answer, [[1, 2, 3]], [[4, 5, 6]], factor=float(answer["model_version"]) + 1)
+
+
 def test_what_was_accepted_is_answered_before_the_end(store: Store) -> None:
     done: list[int] = []
 
