@@ -152,8 +152,7 @@ class Scheduler:
         """When ``take`` will have something; None, if nobody waits."""
         if self._halves:
             return self.clock()
-        starts = [self._starts(heap) for heap in self._waiting.values()]
-        return min(starts, default=None)
+        return min(map(self._starts, self._waiting.values()), default=None)
 
     def waiting(self) -> Iterator[Job]:
         """Everyone in the queue, in no order."""
