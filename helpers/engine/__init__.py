@@ -9,9 +9,10 @@
 
 from helpers.engine.batch_size import BatchSize
 from helpers.engine.errors import EngineError
+from helpers.engine.job import Job, Refused
 from helpers.engine.lane import Lane
 from helpers.engine.registry import Registry
-from helpers.engine.scheduler import Job, Refused, Scheduler
+from helpers.engine.scheduler import Scheduler
 from helpers.engine.servable import Servable
 from helpers.engine.server import Server, serve
 

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helpers.engine.errors import EngineError
-from helpers.engine.scheduler import Job, Refused, Scheduler
+from helpers.engine.job import Job, Refused
+from helpers.engine.scheduler import Scheduler
 
 Arrays = list[NDArray[Any]]
 

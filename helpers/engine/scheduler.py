@@ -31,42 +31,9 @@ import heapq
 import math
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass, field
-from itertools import count
-from typing import Any
 
 from helpers.engine.batch_size import BatchSize
-
-PATIENCE = 10.0  # seconds after which a request without a deadline counts as urgent
-
-_numbers = count()
-
-
-@dataclass(eq=False, slots=True)
-class Job:
-    """One request in the queue. ``work`` is the owner's own affair."""
-
-    rows: int
-    kind: Hashable = None
-    deadline: float = math.inf
-    work: Any = None
-    cancelled: bool = False
-    arrived: float = 0.0
-    number: int = field(default_factory=_numbers.__next__)
-
-    @property
-    def urgency(self) -> tuple[float, int]:
-        """The smaller, the sooner; of two alike, who came first."""
-        return min(self.deadline, self.arrived + PATIENCE), self.number
-
-
-class Refused(Exception):
-    """A request that is not taken in. ``reason`` is full or late; ``retry_after`` is in seconds."""
-
-    def __init__(self, reason: str, retry_after: float) -> None:
-        super().__init__(reason, retry_after)
-        self.reason = reason
-        self.retry_after = retry_after
+from helpers.engine.job import Job, Refused
 
 
 class Scheduler:
@@ -163,23 +130,28 @@ class Scheduler:
         return due is not None and due <= self.clock()
 
     def _most_urgent(self) -> list[Job]:
-        """As many of the most urgent kind that is due as fit into a batch; the first of them in any case."""
+        """The first of the most urgent kind that is due, and as many after it as fit and do not make it late."""
         now = self.clock()
         due = [(heap[0][0], kind) for kind, heap in self._waiting.items() if self._starts(heap) <= now]
         if not due:
             return []
         kind = min(due, key=lambda entry: entry[0])[1]
-        heap, rows = self._waiting[kind], 0
+        heap, rows, ends = self._waiting[kind], 0, math.inf
         batch: list[Job] = []
-        while heap and (not batch or rows + heap[0][1].rows <= self.size.limit):
+        while heap and (not batch or self._fits(rows + heap[0][1].rows, now, ends)):
             job = heapq.heappop(heap)[1]
             self.queued_rows -= job.rows
             if self._still_wanted(job):
                 batch.append(job)
                 rows += job.rows
+                ends = min(ends, job.deadline if now + self.size.expected(rows) <= job.deadline else math.inf)
         if not heap:
             del self._waiting[kind]
         return batch
+
+    def _fits(self, rows: int, now: float, ends: float) -> bool:
+        """True if so many rows may run together, and would be done before the first of them must be."""
+        return rows <= self.size.limit and now + self.size.expected(rows) <= ends
 
     def _starts(self, heap: list[tuple[tuple[float, int], Job]]) -> float:
         """When a kind is due: at once, or when its window ends or a batch is full."""

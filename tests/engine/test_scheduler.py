@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from helpers.engine import BatchSize, Job, Refused, Scheduler
-from helpers.engine.scheduler import PATIENCE
+from helpers.engine.job import PATIENCE
 
 
 class Clock:
@@ -73,6 +73,19 @@ def test_the_most_urgent_goes_first(clock: Clock) -> None:
     scheduler = Scheduler(clock, BatchSize(1))
     jobs = admitted(scheduler, Job(1, deadline=109), Job(1), Job(1, deadline=103), Job(1, deadline=105))
     assert [scheduler.take()[0] for _ in jobs] == [jobs[2], jobs[3], jobs[0], jobs[1]]
+
+
+def test_company_does_not_make_the_urgent_one_late(clock: Clock) -> None:
+    scheduler = known(clock, a_row=0.01)
+    urgent, patient, third = admitted(scheduler, Job(1, deadline=100.015), Job(1, deadline=109), Job(1))
+    assert scheduler.take() == [urgent] and scheduler.take() == [patient, third]
+
+
+def test_who_is_late_in_any_case_has_no_say(clock: Clock) -> None:
+    scheduler = Scheduler(clock)
+    late, other = admitted(scheduler, Job(1, deadline=100.001), Job(1))
+    scheduler.size.learn(1, 0.5)
+    assert scheduler.take() == [late, other]
 
 
 def test_who_has_no_deadline_does_not_wait_for_ever(clock: Clock) -> None:
