@@ -8,8 +8,9 @@ it, at the speed that was measured, ends after its deadline.
 
 *Batch when busy.* If the executor is idle, what waits runs now: waiting for company would
 cost the lone caller and gain nobody. While it is busy, requests gather by themselves, and
-all that fit are taken when it is done. (A window can be set for models that gain so much
-from company that everyone should wait for it. It is 0 unless you set it.)
+when it is done all are taken that fit and do not make the most urgent of them late. (A
+window can be set for models that gain so much from company that everyone should wait for
+it. It is 0 unless you set it.)
 
 *Who goes together.* Only requests of one kind: the same version, types and shapes of a
 row. A batch is counted in rows, since one request may bring many.
