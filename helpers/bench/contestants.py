@@ -4,7 +4,6 @@ Each contestant is made ready from the same model, and answers the same batch. O
 cannot be made ready on this machine is left out, and says why.
 """
 
-import importlib.util
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from helpers.installed import is_installed
 from helpers.runtime import Options, Session, quantize
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _compiled(subject: Subject) -> Callable[[Rows], Runner]:
 
 
 def _openvino(subject: Subject, precision: str | None) -> Callable[[Rows], Runner]:
-    if importlib.util.find_spec("openvino") is None:
+    if not is_installed("openvino"):
         raise LookupError("not installed: python3 -m helpers setup --extra openvino")
     import openvino
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from helpers.bench.load import Outcome, Question, put_load
 from helpers.errors import UserError
+from helpers.installed import is_installed
 from helpers.places import ROOT
 from helpers.runtime import Options, Session
 from helpers.store import Store
@@ -88,7 +89,7 @@ def measure(
             with contextlib.ExitStack() as stack:
                 running = []
                 for contestant in (OURS, *PEERS):
-                    if contestant in NEEDS and (workload.binary or not _is_installed(NEEDS[contestant])):
+                    if contestant in NEEDS and (workload.binary or not is_installed(NEEDS[contestant])):
                         say(f"{name}: without {contestant} (for JSON only, and where it is installed)")
                         continue
                     running.append(stack.enter_context(started(contestant, workload, Path(folder))))
@@ -253,9 +254,3 @@ def _megabytes(pid: int) -> float:
     with contextlib.suppress(psutil.AccessDenied, AttributeError):
         return float(process.memory_full_info().pss) / 1e6
     return float(process.memory_info().rss) / 1e6
-
-
-def _is_installed(package: str) -> bool:
-    import importlib.util
-
-    return importlib.util.find_spec(package) is not None

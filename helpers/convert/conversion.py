@@ -8,7 +8,6 @@ added in the same way:
 >>> to_onnx(Abacus(), example, "abacus.onnx")                                              # doctest: +SKIP
 """
 
-import importlib.util
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from helpers.convert.model_file import complete
 from helpers.errors import UserError
+from helpers.installed import expect_installed
 
 Arrays = tuple[NDArray[Any], ...]
 
@@ -76,7 +76,7 @@ def to_onnx(
             f"known are {', '.join(known.name for known in converters())}; "
             "add one of your own with helpers.convert.register.",
         )
-    expect_installed(converter)
+    expect_installed(f"Converting a {converter.name} model", converter.needs)
     arrays = two_rows(example)
     answers = answers_to_example(converter, model, arrays)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -139,27 +139,11 @@ def numbered(name: str, count: int) -> list[str]:
     return [name] if count == 1 else [f"{name}_{place}" for place in range(count)]
 
 
-def expect_installed(converter: Converter) -> None:
-    missing = [package for package in converter.needs if not _is_installed(package)]
-    if missing:
-        raise UserError(
-            f"Converting a {converter.name} model needs {' and '.join(missing)}, which this Python does not have.",
-            f"pip install {' '.join(missing)}",
-        )
-
-
 def unwrapped(model: Any) -> Any:
     """A text names a folder; what torch.compile returns holds the module itself."""
     if isinstance(model, str):
         return Path(model)
     return getattr(model, "_orig_mod", model)
-
-
-def _is_installed(package: str) -> bool:
-    try:
-        return importlib.util.find_spec(package) is not None
-    except (ImportError, ValueError):  # hidden on purpose
-        return False
 
 
 def _kind(model: Any) -> str:

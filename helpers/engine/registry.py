@@ -7,7 +7,8 @@ from helpers.engine.errors import EngineError
 from helpers.engine.servable import Servable
 from helpers.errors import UserError
 from helpers.runtime import Options, Session
-from helpers.store import Store
+from helpers.store import Store, Stored
+from helpers.store.formats import onnx
 
 
 @dataclass
@@ -61,10 +62,10 @@ class Registry:
             stored = await asyncio.to_thread(self.store.get, tag)
             name, version = stored.record.name, stored.record.version
             served = self.models.get(name)
-            if served is not None and version in served.versions and stored.record.format == "onnx":
+            if served is not None and version in served.versions:
                 served.default = version
                 return served.versions[version]
-            ready = await asyncio.to_thread(self._open, stored.tag)
+            ready = await asyncio.to_thread(self._open, stored)
             await ready.warm_up()
             before = served.versions if served is not None else {}
             self.models[name] = Served(tag, version, {version: ready})
@@ -86,12 +87,6 @@ class Registry:
         self.find(name)
         self._retire(self.models.pop(name).versions)
 
-    def add(self, servable: Servable) -> None:
-        """Serve a model that is ready."""
-        served = self.models.setdefault(servable.name, Served(servable.name, servable.version))
-        served.versions[servable.version] = servable
-        served.default = servable.version
-
     def close(self) -> None:
         """At the end of the server, when everyone has been answered."""
         for served in self.models.values():
@@ -106,13 +101,13 @@ class Registry:
             self._leaving.add(leaving)
             leaving.add_done_callback(self._leaving.discard)
 
-    def _open(self, tag: str) -> Servable:
-        stored = self.store.get(tag)
-        model = stored.load()
-        if not isinstance(model, Session):
+    def _open(self, stored: Stored) -> Servable:
+        record = stored.record
+        if record.format != onnx.FORMAT.name:
             raise UserError(
-                f"{tag} is a {stored.record.format} model; the store serves ONNX models by themselves.",
+                f"{stored.tag} is a {record.format} model; the store serves ONNX models by themselves.",
                 "export it to ONNX (lesson 02), or write a service around it.",
             )
-        model = Session(model.model, options=Options(threads=self.threads))
-        return Servable.of_session(stored.record.name, stored.record.version, model)
+        stored.verify()
+        session = Session(stored.path / onnx.FILE, options=Options(threads=self.threads))
+        return Servable.of_session(record.name, record.version, session)

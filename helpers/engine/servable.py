@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helpers.engine.batch_size import BatchSize
-from helpers.engine.errors import EngineError, invalid
+from helpers.engine.errors import invalid
 from helpers.engine.lane import Arrays, Lane
 from helpers.engine.scheduler import Scheduler
 from helpers.runtime import InputError, Session, TensorSpec
@@ -117,7 +117,3 @@ def _shape(spec: TensorSpec, rows: int) -> tuple[int, ...]:
     if _is_open(spec):
         fixed[0] = rows
     return tuple(fixed)
-
-
-def not_ready(name: str) -> EngineError:
-    return EngineError("unavailable", f"the model {name} is not ready", retry_after=1.0)

@@ -15,11 +15,19 @@ from helpers.errors import UserError
 from helpers.store import Store
 
 GRACE_SECONDS = 10
-BACKLOG = 2048
 
 
 class _Uvicorn(uvicorn.Server):
-    """Signals are the affair of whoever owns the process: it calls ``stop``."""
+    """It says when it listens. Signals are the affair of whoever owns the process: it calls ``stop``."""
+
+    def __init__(self, config: uvicorn.Config, when_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self.when_ready = when_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        # In the next turn of the loop: who stops the server as soon as it is ready finds it running.
+        asyncio.get_running_loop().call_soon(self.when_ready)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -39,7 +47,6 @@ class Server:
         when_ready: Callable[[], None] = lambda: None,
     ) -> None:
         self.tags = list(tags)
-        self.when_ready = when_ready
         self.registry = Registry(store, threads)
         self.app = App(self.registry)
         open_inference_routes.add_to(self.app)
@@ -57,7 +64,7 @@ class Server:
             server_header=False,
             date_header=False,
         )
-        self._uvicorn = _Uvicorn(settings)
+        self._uvicorn = _Uvicorn(settings, when_ready)
 
     @property
     def address(self) -> str:
@@ -70,8 +77,6 @@ class Server:
             for tag in self.tags:
                 await self.registry.load(tag)
             self.app.ready = True
-            self._socket.listen(BACKLOG)  # from here on callers are not refused
-            self.when_ready()
             await self._uvicorn.serve([self._socket])
         finally:
             self.app.ready = False
@@ -82,10 +87,6 @@ class Server:
         """Take no more, and come to an end. From any thread."""
         self._uvicorn.should_exit = True
 
-    @property
-    def started(self) -> bool:
-        return self._uvicorn.started
-
 
 @contextlib.contextmanager
 def serve(*tags: str, store: Store | None = None, threads: int = 1) -> Iterator[Server]:
@@ -94,21 +95,14 @@ def serve(*tags: str, store: Store | None = None, threads: int = 1) -> Iterator[
     >>> with serve("digits:prod") as server:  # doctest: +SKIP
     ...     print(server.address)
     """
-    server = Server(tags, store=store, threads=threads)
     failed: list[BaseException] = []
     up = threading.Event()
-
-    async def watch() -> None:
-        running = asyncio.ensure_future(server.run())
-        while not server.started and not running.done():
-            await asyncio.sleep(0.005)
-        up.set()
-        await running
+    server = Server(tags, store=store, threads=threads, when_ready=up.set)
 
     def run() -> None:
         try:
             with asyncio.Runner(loop_factory=new_loop) as runner:
-                runner.run(watch())
+                runner.run(server.run())
         except BaseException as error:  # it is raised where the server was asked for
             failed.append(error)
         finally:

@@ -12,10 +12,11 @@ from typing import Any
 import msgspec
 
 from helpers.errors import UserError
+from helpers.installed import expect_installed
 from helpers.places import lab_home
 from helpers.store import shelf as shelves
 from helpers.store.custom_objects import PICKLE, read_custom, write_custom
-from helpers.store.formats import Format, expect_installed, format_called, format_for
+from helpers.store.formats import Format, format_called, format_for
 from helpers.store.record import Record, Signature, read_record, write_record
 from helpers.store.shelf import Shelf
 from helpers.store.tags import LATEST, Tag, check_alias, check_part, check_version_name, parse_tag
@@ -50,7 +51,7 @@ class Stored:
                 f"{self.tag} is a {known.name} model; opening such a file can run any code that is in it.",
                 "if you know who saved it, load it with trust=True; an ONNX file needs no trust.",
             )
-        expect_installed(known)
+        expect_installed(f"A {known.name} model", known.needs)
         self.verify()
         return known.read(self.path, self.record.details, device)
 
@@ -90,7 +91,7 @@ class Store:
         if version is not None and check_version_name(version) in shelf.aliases():
             raise UserError(f"{name}:{version} is an alias already.", "choose another version, or remove the alias.", 2)
         known = format_for(model)
-        expect_installed(known)
+        expect_installed(f"A {known.name} model", known.needs)
         checked_labels, checked_metadata = _labels(labels or {}), _metadata(metadata or {})
         try:
             with shelf.new_folder() as folder:

@@ -86,6 +86,7 @@ async def test_several_in_one_turn_gather_from_then_on_and_lone_ones_end_it(comp
     run.sizes.clear()
     await asyncio.gather(*(lane.ask(rows(n), 1) for n in range(company)))
     assert sum(run.sizes) == company and max(run.sizes) > 1
+    lane._singles = 0  # the last of these may have been left over alone
     for n in range(ALONE):
         assert lane._gathering
         await lane.ask(rows(n), 1)

@@ -399,3 +399,13 @@ def test_nothing_stays_behind(store: Store) -> None:
     assert threading.active_count() == before
     with pytest.raises(OSError):
         socket.create_connection(("127.0.0.1", port), timeout=1)
+
+
+def test_a_server_may_be_stopped_as_soon_as_it_is_there(store: Store) -> None:
+    before = threading.active_count()
+    for _ in range(5):
+        with serve("net", store=store) as server:
+            port = server.port
+        with pytest.raises(OSError):
+            socket.create_connection(("127.0.0.1", port), timeout=1)
+    assert threading.active_count() == before

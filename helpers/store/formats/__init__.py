@@ -4,7 +4,6 @@ A framework is imported only when a model of its own is saved or loaded. One's o
 of model is added with ``register``.
 """
 
-import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -73,25 +72,9 @@ def formats() -> list[Format]:
     return [*_registered, *_built_in()]
 
 
-def expect_installed(known: Format) -> None:
-    missing = [package for package in known.needs if not _is_installed(package)]
-    if missing:
-        raise UserError(
-            f"A {known.name} model needs {' and '.join(missing)}, which this Python does not have.",
-            f"pip install {' '.join(missing)}",
-        )
-
-
 def is_of(model: Any, package: str) -> bool:
     """True if the model's class, or one that it is derived from, comes from a package."""
     return any(kind.__module__.split(".")[0] == package for kind in type(model).__mro__)
-
-
-def _is_installed(package: str) -> bool:
-    try:
-        return importlib.util.find_spec(package) is not None
-    except (ImportError, ValueError):  # hidden on purpose
-        return False
 
 
 @cache
