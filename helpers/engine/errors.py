@@ -58,6 +58,10 @@ class EngineError(Exception):
         return self.message
 
 
+class ClientGone(Exception):
+    """The caller left before it had its answer."""
+
+
 def malformed(message: str, field: str | None = None) -> EngineError:
     """The bytes are not what they should be: nothing in them can be understood."""
     return EngineError("malformed", message, field)

@@ -1,7 +1,7 @@
 """One request in a queue, and what it is told if there is no place for it."""
 
 import math
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -19,9 +19,15 @@ class Job:
     kind: Hashable = None
     deadline: float = math.inf
     work: Any = None
+    has_left: Callable[[], bool] | None = None  # asks whether its caller still waits
     cancelled: bool = False
     arrived: float = 0.0
     number: int = field(default_factory=_numbers.__next__)
+
+    @property
+    def is_unwanted(self) -> bool:
+        """True if nobody waits for the answer any more."""
+        return self.cancelled or (self.has_left is not None and self.has_left())
 
     @property
     def urgency(self) -> tuple[float, int]:

@@ -9,18 +9,16 @@ gather while it does.
 
 import asyncio
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from helpers.engine.errors import EngineError
+from helpers.engine.errors import ClientGone, EngineError
 from helpers.engine.job import Job, Refused
+from helpers.engine.rows import count_rows, cut, joined
 from helpers.engine.scheduler import Scheduler
 
-Arrays = list[NDArray[Any]]
+Work = Sequence[Any]  # what one request brings: a value for each input, each with its rows
 
 INLINE_SECONDS = 0.003  # nobody notices an event loop that is away for less
 ALONE = 16  # after so many batches of one, requests are answered on the spot again
@@ -28,14 +26,15 @@ LOOK = 7  # after so many requests on the spot, or one more, one is timed and it
 
 
 class Lane:
-    """One model's way to its processor. ``run`` takes and returns arrays with the rows first."""
+    """One model's way to its processor: ``run`` answers one request's work, or several requests' put together."""
 
-    def __init__(self, run: Callable[[Arrays], Arrays], scheduler: Scheduler, name: str = "model") -> None:
+    def __init__(self, run: Callable[[Work], Any], scheduler: Scheduler, name: str = "model", threads: int = 1) -> None:
         self.run = run
         self.scheduler = scheduler
         self.name = name
+        self.threads = threads
         self.batches = 0
-        self._busy = False
+        self._running = 0  # batches in threads
         self._planned = False
         self._gathering = False
         self._in_this_turn = 0  # of the loop, since we last looked
@@ -43,26 +42,33 @@ class Lane:
         self._next_look = 1
         self._pause = LOOK
         self._singles = 0
-        self._thread: ThreadPoolExecutor | None = None
+        self._pool: ThreadPoolExecutor | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_for = math.inf
         self._empty: asyncio.Event | None = None
 
-    async def ask(self, arrays: Arrays, rows: int, kind: Hashable = None, deadline: float = math.inf) -> Arrays:
-        """The answer for one request's arrays, or the error that belongs to it."""
+    async def ask(
+        self,
+        work: Work,
+        rows: int,
+        kind: Hashable = None,
+        deadline: float = math.inf,
+        has_left: Callable[[], bool] | None = None,
+    ) -> Any:
+        """The answer for one request's work, or the error that belongs to it."""
         loop = asyncio.get_running_loop()
-        if not (self._gathering or self._busy or self._planned) and self._is_quick(rows):
-            return self._answer_on_the_spot(loop, arrays, rows)
-        answer: asyncio.Future[Arrays] = loop.create_future()
-        job = Job(rows, kind, deadline, (arrays, answer))
+        if not (self._gathering or self._running or self._planned) and self._is_quick(rows):
+            return self._answer_on_the_spot(loop, work, rows)
+        answer: asyncio.Future[Any] = loop.create_future()
+        job = Job(rows, kind, deadline, (work, answer), has_left)
         try:
             self.scheduler.admit(job)
         except Refused as refused:
             raise _turned_away(refused) from None
-        if not self._planned and not self._busy:
+        if not self._planned and not self._is_full:
             self._planned = True
             loop.call_soon(self._next, loop)
-        elif self._busy and (self._timer is None or deadline < self._timer_for):
+        elif self._is_full and (self._timer is None or deadline < self._timer_for):
             self._watch_deadlines(loop)
         try:
             return await answer
@@ -72,22 +78,22 @@ class Lane:
 
     async def drain(self) -> None:
         """Wait until everyone who is here has an answer; then close. Nobody new may come meanwhile."""
-        if self._busy or self._planned or self.scheduler.due_at() is not None:
+        if self._running or self._planned or self.scheduler.due_at() is not None:
             self._empty = asyncio.Event()
             await self._empty.wait()
         self.close()
 
     def close(self) -> None:
-        """Let what runs come to its end, and take the thread down."""
+        """Let what runs come to its end, and take the threads down."""
         if self._timer is not None:
             self._timer.cancel()
-        if self._thread is not None:
-            self._thread.shutdown()
+        if self._pool is not None:
+            self._pool.shutdown()
 
     def _next(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Take the next batch, if nothing runs."""
+        """Take the next batch, if a thread is free for it."""
         self._planned = False
-        if self._busy:
+        if self._is_full:
             return
         batch = self.scheduler.take()
         self._tell_the_dropped()
@@ -101,23 +107,30 @@ class Lane:
             self._run_here(batch)
             self._plan(loop)
             return
-        self._busy = True
-        self._watch_deadlines(loop)
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"lane-{self.name}")
-        running = self._thread.submit(answers_for, self.run, [job.work[0] for job in batch])
+        self._running += 1
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix=f"lane-{self.name}")
+        running = self._pool.submit(answers_for, self.run, [job.work[0] for job in batch])
         running.add_done_callback(lambda done: loop.call_soon_threadsafe(self._came_back, loop, batch, done))
+        if self._is_full:
+            self._watch_deadlines(loop)
+        else:
+            self._plan(loop)
+
+    @property
+    def _is_full(self) -> bool:
+        return self._running >= self.threads
 
     def _is_quick(self, rows: int) -> bool:
         """True if a batch is known to keep the loop for no longer than may be."""
         return 0 < self.scheduler.size.expected(rows) < INLINE_SECONDS
 
-    def _answer_on_the_spot(self, loop: asyncio.AbstractEventLoop, arrays: Arrays, rows: int) -> Arrays:
+    def _answer_on_the_spot(self, loop: asyncio.AbstractEventLoop, work: Work, rows: int) -> Any:
         """No queue, no future, no other turn of the loop; but now and then a look at who else is there."""
         self.batches += 1
         self._in_this_turn += 1
         if self.batches < self._next_look:
-            return self.run(arrays)
+            return self.run(work)
         # After 7, after 8, after 7, …: were it always the last of its turn, nobody would be seen after it.
         self._pause = 2 * LOOK + 1 - self._pause
         self._next_look = self.batches + self._pause
@@ -125,7 +138,7 @@ class Lane:
             self._looking, self._in_this_turn = True, 1
             loop.call_soon(self._turn_is_over)
         began = self.scheduler.clock()
-        answers = self.run(arrays)
+        answers = self.run(work)
         self.scheduler.size.learn(rows, self.scheduler.clock() - began)
         return answers
 
@@ -143,8 +156,8 @@ class Lane:
         else:
             self._answered(batch, answers)
 
-    def _came_back(self, loop: asyncio.AbstractEventLoop, batch: list[Job], done: "Future[list[Arrays]]") -> None:
-        self._busy = False
+    def _came_back(self, loop: asyncio.AbstractEventLoop, batch: list[Job], done: "Future[list[Any]]") -> None:
+        self._running -= 1
         error = done.exception()
         if error is None:
             self._answered(batch, done.result())
@@ -153,11 +166,11 @@ class Lane:
         self._tell_the_dropped()
         self._plan(loop)
 
-    def _answered(self, batch: list[Job], answers: list[Arrays]) -> None:
+    def _answered(self, batch: list[Job], answers: list[Any]) -> None:
         self.scheduler.finish(batch)
-        for job, arrays in zip(batch, answers, strict=True):
+        for job, own in zip(batch, answers, strict=True):
             if not job.work[1].done():
-                job.work[1].set_result(arrays)
+                job.work[1].set_result(own)
 
     def _failed(self, batch: list[Job], error: BaseException) -> None:
         culprit = self.scheduler.fail(batch)
@@ -167,7 +180,8 @@ class Lane:
     def _tell_the_dropped(self) -> None:
         for job in self.scheduler.dropped():
             if not job.work[1].done():
-                job.work[1].set_exception(EngineError("deadline_exceeded", "the time for this request ran out"))
+                late = EngineError("deadline_exceeded", "the time for this request ran out")
+                job.work[1].set_exception(ClientGone() if job.is_unwanted else late)
 
     def _plan(self, loop: asyncio.AbstractEventLoop) -> None:
         """If someone waits: after the event loop has read what arrived meanwhile."""
@@ -178,7 +192,7 @@ class Lane:
             loop.call_soon(self._next, loop)
 
     def _tell_that_it_is_empty(self) -> None:
-        if self._empty is not None:
+        if self._empty is not None and not self._running:
             self._empty.set()
 
     def _wake_when_due(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -205,17 +219,13 @@ class Lane:
         self._watch_deadlines(loop)
 
 
-def answers_for(run: Callable[[Arrays], Arrays], requests: list[Arrays]) -> list[Arrays]:
+def answers_for(run: Callable[[Work], Any], requests: list[Work]) -> list[Any]:
     """Run several requests as one batch, and cut the answer up again."""
     if len(requests) == 1:
         return [run(requests[0])]
-    counts = [len(arrays[0]) for arrays in requests]
-    together = run([np.concatenate(parts) for parts in zip(*requests, strict=True)])
-    ends = np.cumsum(counts)
-    for array in together:
-        if array.ndim == 0 or len(array) != ends[-1]:
-            raise EngineError("internal", "the model did not answer each row; it must not be batched")
-    return [[array[end - count : end] for array in together] for count, end in zip(counts, ends.tolist(), strict=True)]
+    counts = [count_rows(work[0]) for work in requests]
+    together = run([joined(parts) for parts in zip(*requests, strict=True)])
+    return cut(together, counts)
 
 
 def _turned_away(refused: Refused) -> EngineError:

@@ -161,7 +161,7 @@ class Scheduler:
         return min(job.arrived for _, job in heap) + self.window
 
     def _still_wanted(self, job: Job) -> bool:
-        if not job.cancelled and job.deadline > self.clock():
+        if not job.is_unwanted and job.deadline > self.clock():
             return True
         self._dropped.append(job)
         return False

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from helpers.engine.batch_size import BatchSize
 from helpers.engine.errors import invalid
-from helpers.engine.lane import Arrays, Lane
+from helpers.engine.lane import Lane
 from helpers.engine.scheduler import Scheduler
 from helpers.runtime import InputError, Session, TensorSpec
 
 Named = dict[str, NDArray[Any]]
+Arrays = Sequence[NDArray[Any]]
 
 
 class Servable:
@@ -30,15 +31,17 @@ class Servable:
         version: str,
         inputs: Sequence[TensorSpec],
         outputs: Sequence[TensorSpec],
-        run: Callable[[Arrays], Arrays],
+        run: Callable[[Arrays], tuple[NDArray[Any], ...]],
         largest_batch: int = 32,
         most_rows: int = 1024,
         clock: Callable[[], float] = time.monotonic,
+        finite_only: bool = False,
     ) -> None:
         self.name = name
         self.version = version
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
+        self.finite_only = finite_only
         self.batched = largest_batch > 1 and all(_is_open(spec) for spec in (*inputs, *outputs))
         size = BatchSize(largest_batch if self.batched else 1)
         self.lane = Lane(run, Scheduler(clock, size, most_rows), name)
@@ -49,31 +52,46 @@ class Servable:
 
     @classmethod
     def of_session(cls, name: str, version: str, session: Session, largest_batch: int = 32) -> "Servable":
-        """An ONNX model."""
+        """An ONNX model. Whether it takes NaN and infinite numbers is the session's option."""
         names, run = [spec.name for spec in session.outputs], session.runtime.run
         input_names = [spec.name for spec in session.inputs]
 
-        def answer(arrays: Arrays) -> Arrays:
-            return list(run(names, dict(zip(input_names, arrays, strict=True))))
+        def answer(arrays: Arrays) -> tuple[NDArray[Any], ...]:
+            return tuple(run(names, dict(zip(input_names, arrays, strict=True))))
 
-        return cls(name, version, session.inputs, session.outputs, answer, largest_batch)
+        return cls(
+            name,
+            version,
+            session.inputs,
+            session.outputs,
+            answer,
+            largest_batch,
+            finite_only=session.options.finite_only,
+        )
 
-    async def infer(self, inputs: Mapping[str, NDArray[Any]], deadline: float = math.inf) -> Named:
+    async def infer(
+        self,
+        inputs: Mapping[str, NDArray[Any]],
+        deadline: float = math.inf,
+        has_left: Callable[[], bool] | None = None,
+    ) -> Named:
         """The answer to one request; ``deadline`` is on the lane's clock."""
         arrays = self.checked(inputs)
         rows = len(arrays[0]) if self.batched else 1
-        answers = await self.lane.ask(arrays, rows, self._kind(arrays), deadline)
+        answers = await self.lane.ask(arrays, rows, self._kind(arrays), deadline, has_left)
         return dict(zip(self._output_names, answers, strict=True))
 
     def checked(self, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
         """The arrays in the model's order, each as the model takes it."""
-        arrays: Arrays = []
+        arrays: list[NDArray[Any]] = []
         for spec in self.inputs:
             array = inputs.get(spec.name)
             if array is None:
                 raise invalid(spec.name, "missing", str(spec))
             try:
                 spec.check(array)
+                if self.finite_only:
+                    spec.check_finite(array)
             except InputError as error:
                 raise invalid(spec.name, error.given, error.expected) from None
             arrays.append(array)

@@ -42,7 +42,7 @@ class Doubler:
         self.threads.add(threading.current_thread().name)
         if np.isin(arrays[0], self.poison).any():
             raise ZeroDivisionError("poison")
-        return [arrays[0] * 2, arrays[0] + 1]
+        return arrays[0] * 2, arrays[0] + 1
 
 
 async def test_requests_of_one_turn_of_the_loop_go_together_and_get_their_own_rows() -> None:

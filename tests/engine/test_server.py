@@ -327,7 +327,7 @@ def test_who_waits_for_the_old_version_is_answered_by_it(tmp_path: Path) -> None
         callers = [threading.Thread(target=ask, args=(server.address,)) for _ in range(6)]
         for caller in callers:
             caller.start()
-        while old.scheduler.queued_rows < 1 or not old._busy:
+        while old.scheduler.queued_rows < 1 or not old._running:
             callers[0].join(0.01)
         store.alias("net:2", "prod")
         assert client.post("/v2/repository/models/net/load").status_code == 200

@@ -7,10 +7,7 @@
 The answer has the form of the question: ``predictions`` for rows, ``outputs`` for columns.
 """
 
-import base64
-import binascii
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any
 
 import msgspec
@@ -18,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helpers.engine.errors import EngineError, invalid, malformed
-from helpers.engine.protocols.tensors import ELEMENTS
+from helpers.engine.protocols.tensors import nested
 from helpers.runtime import TensorSpec
 
 SIGNATURE = "serving_default"
@@ -84,46 +81,16 @@ def _columns_of(rows: list[dict[str, msgspec.Raw]], specs: Sequence[TensorSpec])
 
 
 def _tensor(raw: bytes | msgspec.Raw, spec: TensorSpec, axes: int | None) -> NDArray[Any]:
-    """Lists within lists, as deep as the model's tensor has axes, of its type."""
     if spec.dtype is None:
         raise EngineError("invalid_input", f"{spec.name} is no tensor and cannot be sent", spec.name)
-    depth = len(spec.shape) if axes is None else axes
-    values = _read(_nested(depth, spec.dtype.kind), raw, spec.name, spec)
-    try:
-        array = np.array(values, spec.dtype)
-    except (ValueError, OverflowError) as error:
-        why = "of lists of different lengths" if "inhomogeneous" in str(error) else "out of the range of its type"
-        raise invalid(spec.name, why, str(spec)) from None
-    return _texts(array, spec) if spec.dtype.kind == "O" else array
+    return nested(raw, spec.dtype, len(spec.shape) if axes is None else axes, spec.name, str(spec))
 
 
-def _texts(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
-    """Text as it is, and bytes as TensorFlow Serving writes them: {"b64": "…"}."""
-    flat = array.ravel()
-    for place, value in enumerate(flat):
-        if isinstance(value, dict):
-            try:
-                flat[place] = base64.b64decode(value["b64"], validate=True).decode()
-            except (KeyError, binascii.Error, UnicodeDecodeError):
-                raise invalid(spec.name, "bytes that are not text", 'text, or {"b64": …} of text in UTF-8') from None
-    return flat.reshape(array.shape)
-
-
-@cache
-def _nested(depth: int, kind: str) -> "msgspec.json.Decoder[Any]":
-    wanted: Any = str | dict[str, str] if kind == "O" else ELEMENTS.get(kind, int)
-    for _ in range(depth):
-        wanted = list[wanted]
-    return msgspec.json.Decoder(wanted)
-
-
-def _read(decoder: Any, raw: bytes | msgspec.Raw, what: str, spec: TensorSpec | None = None) -> Any:
+def _read(decoder: Any, raw: bytes | msgspec.Raw, what: str) -> Any:
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError as error:
-        if spec is None:
-            raise malformed(f"{what} is not as it should be: {error}") from None
-        raise invalid(what, f"not as the model takes it ({error})", str(spec)) from None
+        raise malformed(f"{what} is not as it should be: {error}") from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise malformed(f"{what} is not JSON: {error}") from None
 

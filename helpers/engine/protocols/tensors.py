@@ -1,6 +1,9 @@
 """Tensors as they come over the wire: lists in JSON, or raw bytes; sizes are checked before memory is taken."""
 
+import base64
+import binascii
 import math
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -74,6 +77,22 @@ def from_bytes(data: memoryview, dtype: np.dtype[Any], shape: list[int], field: 
     return np.frombuffer(data, dtype).reshape(shape)
 
 
+def nested(raw: bytes | msgspec.Raw, dtype: np.dtype[Any], axes: int, field: str, expected: str) -> NDArray[Any]:
+    """An array from lists within lists, as deep as it has axes."""
+    try:
+        values = _nested(axes, dtype.kind).decode(raw)
+    except msgspec.ValidationError as error:
+        raise invalid(field, f"not as the model takes it ({error})", expected) from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise malformed(f"{field} is not JSON: {error}", field) from None
+    try:
+        array = np.array(values, dtype)
+    except (ValueError, OverflowError) as error:
+        why = "of lists of different lengths" if "inhomogeneous" in str(error) else "out of the range of its type"
+        raise invalid(field, why, expected) from None
+    return _with_decoded_texts(array, field) if dtype.kind == "O" else array
+
+
 def to_bytes(array: NDArray[Any]) -> bytes | memoryview:
     """The array's bytes in the order of Open Inference; text with the length of each before it."""
     if array.dtype.kind not in "OUS":
@@ -143,3 +162,23 @@ def _texts_from_bytes(data: memoryview, elements: int, field: str) -> NDArray[An
     except UnicodeDecodeError:
         raise invalid(field, "not UTF-8", "text in UTF-8") from None
     return array
+
+
+def _with_decoded_texts(array: NDArray[Any], field: str) -> NDArray[Any]:
+    """Text as it is, and bytes as TensorFlow Serving writes them: {"b64": "…"}."""
+    flat = array.ravel()
+    for place, value in enumerate(flat):
+        if isinstance(value, dict):
+            try:
+                flat[place] = base64.b64decode(value["b64"], validate=True).decode()
+            except (KeyError, binascii.Error, UnicodeDecodeError):
+                raise invalid(field, "bytes that are not text", 'text, or {"b64": …} of text in UTF-8') from None
+    return flat.reshape(array.shape)
+
+
+@cache
+def _nested(depth: int, kind: str) -> "msgspec.json.Decoder[Any]":
+    wanted: Any = str | dict[str, str] if kind == "O" else ELEMENTS.get(kind, int)
+    for _ in range(depth):
+        wanted = list[wanted]
+    return msgspec.json.Decoder(wanted)
