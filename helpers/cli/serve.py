@@ -1,38 +1,49 @@
-"""``serve TAG…``: models of the store, answering over HTTP until they are told to stop."""
+"""``serve TARGET…``: services, and models of the store, answering over HTTP until they are told to stop."""
 
 import argparse
 
 from helpers.cli.ports import port_number
 
-SUMMARY = "serve models of the store over HTTP (Open Inference v2, TensorFlow Serving)"
+SUMMARY = "serve a service's class, or models of the store, over HTTP"
 EXTRAS: list[str] = []  # the lean core is enough
 
 EXAMPLES = """
+for example:
   python3 -m helpers store add digits digits.onnx
-  python3 -m helpers serve digits:latest
-  curl http://127.0.0.1:3000/v2/models/digits
+  python3 -m helpers serve digits:latest              a model: Open Inference (/v2), TensorFlow Serving (/v1)
+  python3 -m helpers serve shop:Recommender           the class Recommender in shop.py, each API at /NAME
+  curl http://127.0.0.1:3000/docs                     what can be asked, and how
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = f"for example:{EXAMPLES}"
-    parser.add_argument("targets", nargs="+", metavar="TAG", help="from the store: digits, digits:2, digits:prod")
+    parser.epilog = EXAMPLES
+    parser.add_argument("targets", nargs="+", metavar="TARGET", help="module:Service, or a tag: digits, digits:2")
     parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1, which only this machine reaches")
     parser.add_argument("--port", type=port_number, default=3000, help="default: 3000; 0 takes one that is free")
     parser.add_argument("--threads", type=int, choices=range(1, 65), default=1, metavar="N", help="for each model")
+    parser.add_argument("--finite-only", action="store_true", help="refuse NaN and infinite numbers")
+    parser.add_argument("--log-requests", action="store_true", help="a line of JSON for each request, on stderr")
 
 
 def run(arguments: argparse.Namespace) -> int:
     import asyncio
     import signal
 
-    from helpers.engine.server import Server, new_loop
+    from helpers.engine.logs import write_to_stderr
+    from helpers.engine.server import Server, Settings, listen, new_loop
+    from helpers.engine.targets import name_of, resolve
+
+    targets = [resolve(named) for named in arguments.targets]
+    names = ", ".join(map(name_of, targets))
 
     def say_so() -> None:
-        print(f"Serving {', '.join(arguments.targets)} at {server.address} (Ctrl+C stops)", flush=True)
+        print(f"Serving {names} at {server.address} (Ctrl+C stops)", flush=True)
 
-    server = Server(arguments.targets, arguments.host, arguments.port, threads=arguments.threads, when_ready=say_so)
+    settings = Settings(arguments.threads, arguments.finite_only, log_requests=arguments.log_requests)
+    write_to_stderr(arguments.log_requests)
+    server = Server(targets, listen(arguments.host, arguments.port), settings=settings, when_ready=say_so)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())
     with asyncio.Runner(loop_factory=new_loop) as runner:

@@ -3,6 +3,7 @@
 {"error": {"code": "invalid_input", "message": "…", "field": "images", "expected": "…"}}
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ STATUS = {
     "unauthorized": 401,
     "not_found": 404,
     "method_not_allowed": 405,
+    "conflict": 409,
     "too_large": 413,
     "unsupported_media_type": 415,
     "invalid_input": 422,
@@ -33,6 +35,7 @@ class EngineError(Exception):
         field: str | None = None,
         expected: str | None = None,
         retry_after: float | None = None,
+        headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> None:
         super().__init__(code, message)
         self.code = code
@@ -40,6 +43,7 @@ class EngineError(Exception):
         self.field = field
         self.expected = expected
         self.retry_after = retry_after
+        self.headers = headers
 
     @property
     def status(self) -> int:

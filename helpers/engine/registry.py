@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from helpers.engine.errors import EngineError
+from helpers.engine.lane import Lane
 from helpers.engine.servable import Servable
 from helpers.errors import UserError
 from helpers.runtime import Options, Session
@@ -23,9 +24,9 @@ class Served:
 class Registry:
     """The models of one server. A store's tag is loaded when it is added, and again when asked to."""
 
-    def __init__(self, store: Store | None = None, threads: int = 1) -> None:
+    def __init__(self, store: Store | None = None, threads: int = 1, finite_only: bool = False) -> None:
         self.store = store or Store()
-        self.threads = threads
+        self.options = Options(threads=threads, finite_only=finite_only)
         self.models: dict[str, Served] = {}
         self._loading = asyncio.Lock()
         self._leaving: set[asyncio.Future[None]] = set()
@@ -87,6 +88,14 @@ class Registry:
         self.find(name)
         self._retire(self.models.pop(name).versions)
 
+    def lanes(self) -> dict[tuple[str, str], Lane]:
+        """Each model's queue, by name and version."""
+        return {
+            (name, version): servable.lane
+            for name, served in self.models.items()
+            for version, servable in served.versions.items()
+        }
+
     def close(self) -> None:
         """At the end of the server, when everyone has been answered."""
         for served in self.models.values():
@@ -109,5 +118,5 @@ class Registry:
                 "export it to ONNX (lesson 02), or write a service around it.",
             )
         stored.verify()
-        session = Session(stored.path / onnx.FILE, options=Options(threads=self.threads))
+        session = Session(stored.path / onnx.FILE, options=self.options)
         return Servable.of_session(record.name, record.version, session)

@@ -5,16 +5,25 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvicorn
 
 from helpers.engine.app import App
-from helpers.engine.protocols import open_inference_routes, tensorflow_serving_routes
+from helpers.engine.composition import Services
+from helpers.engine.lane import Lane
+from helpers.engine.metrics import Metrics
+from helpers.engine.protocols import native_routes, open_inference_routes, task_routes, tensorflow_serving_routes
 from helpers.engine.registry import Registry
+from helpers.engine.targets import Target
+from helpers.engine.tasks import Tasks
 from helpers.errors import UserError
 from helpers.store import Store
 
-GRACE_SECONDS = 10
+if TYPE_CHECKING:
+    from helpers.engine.client import Client
 
 
 class _Uvicorn(uvicorn.Server):
@@ -34,52 +43,93 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
+@dataclass(frozen=True)
+class Settings:
+    """How a server is run, whatever it serves."""
+
+    threads: int = 1  # of ONNX Runtime, for each model
+    finite_only: bool = False  # refuse NaN and infinite numbers
+    largest_body: int = 64 << 20
+    timeout: float = 30.0
+    grace: int = 10  # seconds for what was accepted, when the server stops
+    log_requests: bool = False
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the workers of one server have in common: two folders, in which each has its own files."""
+
+    metrics: Path
+    tasks: Path
+    worker: str
+
+
 class Server:
-    """One process that answers for some models. ``port`` 0 takes one that is free; ``address`` tells which."""
+    """One process that answers for some models and services, on a socket that listens already."""
 
     def __init__(
         self,
-        tags: Sequence[str],
-        host: str = "127.0.0.1",
-        port: int = 0,
+        targets: Sequence[Target],
+        listening: socket.socket,
         store: Store | None = None,
-        threads: int = 1,
+        settings: Settings = Settings(),  # it is frozen
         when_ready: Callable[[], None] = lambda: None,
+        shared: Shared | None = None,
     ) -> None:
-        self.tags = list(tags)
-        self.registry = Registry(store, threads)
-        self.app = App(self.registry)
+        self.targets = list(targets)
+        self.settings = settings
+        self.registry = Registry(store, settings.threads, settings.finite_only)
+        self.services = Services(self.registry)
+        self.tasks = Tasks(shared.tasks if shared else None)
+        self.metrics = Metrics(shared.metrics, shared.worker) if shared else Metrics()
+        self.app = App(
+            self.registry, self.metrics, self.tasks, settings.largest_body, settings.timeout, settings.log_requests
+        )
+        self.app.lanes = self.lanes
         open_inference_routes.add_to(self.app)
         tensorflow_serving_routes.add_to(self.app)
-        self._socket = _listen(host, port)
-        self.host, self.port = host, int(self._socket.getsockname()[1])
-        settings = uvicorn.Config(
-            self.app,
-            lifespan="off",
-            proxy_headers=False,
-            access_log=False,
-            log_level="error",
-            log_config=None,  # how a program logs is its own affair; uvicorn would take all handlers down first
-            timeout_graceful_shutdown=GRACE_SECONDS,
-            server_header=False,
-            date_header=False,
-        )
-        self._uvicorn = _Uvicorn(settings, when_ready)
+        self._socket = listening
+        self._notes_to_others = shared is not None
+        self.host, self.port = listening.getsockname()[:2]
+        self._uvicorn = _Uvicorn(_uvicorn_settings(self.app, settings.grace), when_ready)
 
     @property
     def address(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return address_of(self._socket) if self._socket.fileno() >= 0 else f"http://{self.host}:{self.port}"
+
+    @property
+    def client(self) -> "Client":
+        """Someone to ask it."""
+        from helpers.engine.client import Client
+
+        return Client(self.address)
+
+    def lanes(self) -> dict[tuple[str, str], Lane]:
+        """The queues of all models, and of all methods of services."""
+        methods = (
+            each
+            for endpoints in self.services.endpoints.values()
+            for each in endpoints.values()
+            if not each.api.is_async and not each.api.streams and each.api.keep is None
+        )
+        return self.registry.lanes() | {(each.spec.name, each.api.name): each.lane for each in methods}
 
     async def run(self) -> None:
         """Load and warm up, then answer until told to stop; what was accepted is answered first."""
+        notes = None
         try:
-            for tag in self.tags:
-                await self.registry.load(tag)
+            for target in self.targets:
+                await self._take_in(target)
             self.app.ready = True
+            if self._notes_to_others:
+                notes = asyncio.create_task(self._note_each_second())
             await self._uvicorn.serve([self._socket])
         finally:
             self.app.ready = False
+            if notes is not None:
+                notes.cancel()
+            await self.tasks.close()
+            self.services.close()
             self.registry.close()
             self._socket.close()
 
@@ -87,17 +137,35 @@ class Server:
         """Take no more, and come to an end. From any thread."""
         self._uvicorn.should_exit = True
 
+    async def _take_in(self, target: Target) -> None:
+        if isinstance(target, str):
+            await self.registry.load(target)
+            return
+        endpoints = (await self.services.start(target)).values()
+        for endpoint in endpoints:
+            native_routes.add_to(self.app, endpoint)
+        if any(endpoint.api.keep is not None for endpoint in endpoints) and "tasks" not in self.app.routes:
+            task_routes.add_to(self.app)
+
+    async def _note_each_second(self) -> None:
+        """So that whichever worker is asked for the metrics knows the queues of the others."""
+        while True:
+            self.metrics.note(self.lanes())
+            await asyncio.sleep(1)
+
 
 @contextlib.contextmanager
-def serve(*tags: str, store: Store | None = None, threads: int = 1) -> Iterator[Server]:
-    """Serve models of the store inside this program, on a free port, until the block ends.
+def serve(
+    *targets: Target, store: Store | None = None, port: int = 0, settings: Settings = Settings()
+) -> Iterator[Server]:
+    """Serve inside this program, on a free port, until the block ends: services' classes, and tags of the store.
 
     >>> with serve("digits:prod") as server:  # doctest: +SKIP
     ...     print(server.address)
     """
     failed: list[BaseException] = []
     up = threading.Event()
-    server = Server(tags, store=store, threads=threads, when_ready=up.set)
+    server = Server(targets, listen("127.0.0.1", port), store, settings, up.set)
 
     def run() -> None:
         try:
@@ -132,7 +200,7 @@ def new_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -143,3 +211,23 @@ def _listen(host: str, port: int) -> socket.socket:
         raise UserError(f"Port {port} of {host} cannot be used: {error.strerror}.", "name another: --port 0.") from None
     listening.set_inheritable(True)
     return listening
+
+
+def address_of(listening: socket.socket) -> str:
+    """Where a browser finds it."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _uvicorn_settings(app: App, grace: int) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        lifespan="off",
+        proxy_headers=False,
+        access_log=False,
+        log_level="error",
+        log_config=None,  # how a program logs is its own affair; uvicorn would take all handlers down first
+        timeout_graceful_shutdown=grace,
+        server_header=False,
+        date_header=False,
+    )

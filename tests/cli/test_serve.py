@@ -53,7 +53,7 @@ def test_it_serves_until_it_is_told_to_stop(serving: "subprocess.Popen[str]", nu
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "arguments are required: TAG"),
+        ([], "arguments are required: TARGET"),
         (["net", "--port", "70000"], "'70000' is not a port"),
         (["net:9", "--port", "0"], "net has no version '9'"),
         (["other", "--port", "0"], "There is no model called 'other'"),

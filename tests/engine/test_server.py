@@ -16,7 +16,7 @@ import pytest
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
-from helpers.engine.server import Server, serve
+from helpers.engine.server import Server, Settings, listen, serve
 from helpers.errors import UserError
 from helpers.store import Store
 from tests.engine.served import store_with_two_versions, twice_and_sum
@@ -173,9 +173,8 @@ def test_a_body_over_the_limit_is_refused_before_it_is_read(server: Server) -> N
 
 
 def test_a_body_that_grows_over_the_limit_is_refused_while_it_is_read(store: Store) -> None:
-    server = Server([], store=store)
-    server.app.largest_body = 1000
-    server._socket.close()
+    with listen("127.0.0.1", 0) as listening:
+        server = Server([], listening, store, Settings(largest_body=1000))
 
     async def ask() -> int:
         sent: list[dict[str, Any]] = []
@@ -216,7 +215,7 @@ def test_clients_that_leave_in_the_middle_disturb_nobody(server: Server, client:
         raw.sendall((head + body)[: len(head) + number % len(body)])
         raw.close()
     expect_right(client.post("/v2/models/net/infer", json=v2()).json(), [[1, 2, 3]], [[4, 5, 6]])
-    assert server.app.metrics._requests["v2", 500] == 0
+    assert server.metrics.requests(500) == 0
 
 
 @pytest.mark.parametrize("header", ["-1", "abc", "nan", "inf", "0", ""])
@@ -372,7 +371,7 @@ def test_a_tag_that_is_not_there_is_told_where_the_server_was_asked_for(store: S
 
 def test_a_port_that_is_taken_is_told(server: Server, store: Store) -> None:
     with pytest.raises(UserError, match=f"Port {server.port} of 127.0.0.1 cannot be used"):
-        Server([], port=server.port, store=store)
+        listen("127.0.0.1", server.port)
 
 
 def test_the_programs_own_logging_is_left_alone(store: Store) -> None:

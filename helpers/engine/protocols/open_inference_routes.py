@@ -2,8 +2,9 @@
 
 import msgspec
 
-from helpers.engine.app import Answer, App, Request
+from helpers.engine.app import App
 from helpers.engine.errors import EngineError
+from helpers.engine.exchange import Answer, Request
 from helpers.engine.protocols import open_inference
 from helpers.engine.protocols.tensors import name_of
 from helpers.engine.servable import Servable
@@ -31,38 +32,45 @@ class OpenInference:
             case ["models", name, "versions", version, "infer"]:
                 return await self._infer(request, self.app.registry.find(name, version))
             case [] | [""]:
+                request.expect_method("GET")
                 return _json(
                     {"name": "servelab", "version": "2", "extensions": ["binary_tensor_data", "model_repository"]}
                 )
             case ["health", "live"]:
-                return Answer([])
+                request.expect_method("GET")
+                return Answer()
             case ["health", "ready"]:
-                return Answer([], 200 if self.app.ready else 503)
-            case ["models", name] | ["models", name, "versions", _] if request.method == "GET":
+                request.expect_method("GET")
+                return Answer([b""], 200 if self.app.ready else 503)
+            case ["models", name] | ["models", name, "versions", _]:
+                request.expect_method("GET")
                 return self._metadata(self.app.registry.find(name, request.path[3] if len(request.path) > 2 else None))
             case ["models", name, "ready"]:
+                request.expect_method("GET")
                 self.app.registry.find(name)
-                return Answer([])
+                return Answer()
             case ["models", name, "versions", version, "ready"]:
+                request.expect_method("GET")
                 self.app.registry.find(name, version)
-                return Answer([])
+                return Answer()
             case ["repository", "index"]:
+                request.expect_method("POST", "GET")
                 return self._index(request)
             case ["repository", "models", name, "load"]:
-                _expect_post(request)
+                request.expect_method("POST")
                 await self.app.registry.load_again(name)
                 return _json({})
             case ["repository", "models", name, "unload"]:
-                _expect_post(request)
+                request.expect_method("POST")
                 self.app.registry.unload(name)
                 return _json({})
         raise EngineError("not_found", f"Open Inference has no path /v2/{'/'.join(request.path)[:80]}")
 
     async def _infer(self, request: Request, model: Servable) -> Answer:
-        _expect_post(request)
+        request.expect_method("POST")
         length = request.headers.get(HEADER)
         asked = open_inference.decode(request.body, length.decode("latin-1") if length is not None else None)
-        answers = await model.infer(asked.inputs, request.deadline)
+        answers = await model.infer(asked.inputs, request.deadline(self.app.timeout), request.has_left)
         parts, header_length = open_inference.encode(model.name, model.version, asked, answers)
         if header_length is None:
             return Answer(parts)
@@ -97,11 +105,6 @@ class OpenInference:
 def _described(spec: TensorSpec) -> dict[str, object]:
     shape = [size if isinstance(size, int) else -1 for size in spec.shape]
     return {"name": spec.name, "datatype": name_of(spec.dtype) if spec.dtype else "BYTES", "shape": shape}
-
-
-def _expect_post(request: Request) -> None:
-    if request.method != "POST":
-        raise EngineError("method_not_allowed", f"this path is for POST, not for {request.method[:20]}")
 
 
 def _json(told: object) -> Answer:

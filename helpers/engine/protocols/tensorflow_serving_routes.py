@@ -2,8 +2,9 @@
 
 import msgspec
 
-from helpers.engine.app import Answer, App, Request
+from helpers.engine.app import App
 from helpers.engine.errors import EngineError
+from helpers.engine.exchange import Answer, Request
 from helpers.engine.protocols import tensorflow_serving as form
 from helpers.engine.servable import Servable
 from helpers.runtime import TensorSpec
@@ -33,19 +34,22 @@ class TensorFlowServing:
             case ["models", name, "labels", label]:
                 model = self.app.registry.find_label(name, label)
             case ["models", name, "metadata"] if not colon:
+                request.expect_method("GET")
                 return _metadata(self.app.registry.find(name))
             case ["models", name, "versions", version, "metadata"] if not colon:
+                request.expect_method("GET")
                 return _metadata(self.app.registry.find(name, version))
             case _:
                 raise EngineError("not_found", f"TensorFlow Serving has no path /v1/{'/'.join(request.path)[:80]}")
         if not colon:
+            request.expect_method("GET")
             return self._status(model, request.path)
         if verb != "predict":
             raise EngineError("not_found", f"{verb[:40]!r} is not answered here; predict is")
-        if request.method != "POST":
-            raise EngineError("method_not_allowed", f"this path is for POST, not for {request.method[:20]}")
+        request.expect_method("POST")
         inputs, as_rows = form.decode(request.body, model.inputs)
-        return Answer([form.encode(await model.infer(inputs, request.deadline), as_rows)])
+        answers = await model.infer(inputs, request.deadline(self.app.timeout), request.has_left)
+        return Answer([form.encode(answers, as_rows)])
 
     def _status(self, model: Servable, path: list[str]) -> Answer:
         versions = [model.version] if len(path) > 2 else sorted(self.app.registry.models[model.name].versions)

@@ -1,0 +1,197 @@
+"""A client for a served service: its APIs as methods. Needs httpx.
+
+>>> with Client(server.address) as client:  # doctest: +SKIP
+...     client.classify(images)                     # a lone tensor goes and comes as numpy's own bytes
+...     client.describe(text="…", top=3)            # anything else as JSON
+...     list(client.stream("generate", prompt="…"))
+...     client.submit("render", scene="…").result()
+
+``AsyncClient`` is the same with ``await``.
+"""
+
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from helpers.engine.protocols.native import JSON, NPY, npy, to_json, to_npy
+from helpers.installed import expect_installed
+
+PATIENCE = 60.0
+_EVENTS = {"accept": "text/event-stream"}
+
+
+class ServiceError(Exception):
+    """What a server refused: its status and code, and the field if one is to blame."""
+
+    def __init__(self, status: int, told: dict[str, Any]) -> None:
+        super().__init__(told.get("error", "no reason was given"))
+        self.status = status
+        self.code = told.get("code", "")
+        self.field = told.get("field")
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.code}: {self.args[0]}"
+
+
+class Client:
+    """Asks and waits."""
+
+    def __init__(self, address: str, timeout: float = PATIENCE) -> None:
+        expect_installed("The client", ["httpx"])
+        import httpx
+
+        self.http = httpx.Client(base_url=address, timeout=timeout)
+
+    def __getattr__(self, api: str) -> Any:
+        if api.startswith("_"):
+            raise AttributeError(api)
+        return partial(self.call, api)
+
+    def call(self, api: str, *given: Any, **named: Any) -> Any:
+        """One API's answer; ServiceError if it is refused."""
+        return _read(self.http.post(f"/{api}", **_question(given, named)))
+
+    def stream(self, api: str, **named: Any) -> Iterator[Any]:
+        """The items of an API that streams, as they come."""
+        question = _question((), named, _EVENTS)
+        with self.http.stream("POST", f"/{api}", **question) as answer:
+            if answer.is_error:
+                answer.read()
+                _read(answer)
+            events = _Events()
+            for line in answer.iter_lines():
+                yield from events.take(line)
+            events.expect_end()
+
+    def submit(self, api: str, **named: Any) -> "Task":
+        """Start a long-running one."""
+        return Task(self, self.call(api, **named)["task"])
+
+    def close(self) -> None:
+        self.http.close()
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Task:
+    """A task that was submitted."""
+
+    def __init__(self, client: Client, number: str) -> None:
+        self.client = client
+        self.number = number
+
+    def state(self) -> dict[str, Any]:
+        """How it is: ``state`` is waiting, running, done, failed, cancelled or lost."""
+        told: dict[str, Any] = _read(self.client.http.get(f"/tasks/{self.number}"))
+        return told
+
+    def cancel(self) -> None:
+        _read(self.client.http.delete(f"/tasks/{self.number}"))
+
+    def result(self, timeout: float = PATIENCE, every: float = 0.1) -> Any:
+        """Wait for the end, and fetch what came of it."""
+        ends = time.monotonic() + timeout
+        while self.state()["state"] in ("waiting", "running"):
+            if time.monotonic() > ends:
+                raise TimeoutError(f"the task {self.number} still runs after {timeout:g} seconds")
+            time.sleep(every)
+        return _read(self.client.http.get(f"/tasks/{self.number}/result"))
+
+
+class AsyncClient:
+    """Asks, and lets others work meanwhile."""
+
+    def __init__(self, address: str, timeout: float = PATIENCE, connections: int = 100) -> None:
+        expect_installed("The client", ["httpx"])
+        import httpx
+
+        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+        self.http = httpx.AsyncClient(base_url=address, timeout=timeout, limits=limits)
+
+    def __getattr__(self, api: str) -> Any:
+        if api.startswith("_"):
+            raise AttributeError(api)
+        return partial(self.call, api)
+
+    async def call(self, api: str, *given: Any, **named: Any) -> Any:
+        """One API's answer; ServiceError if it is refused."""
+        return _read(await self.http.post(f"/{api}", **_question(given, named)))
+
+    async def stream(self, api: str, **named: Any) -> AsyncIterator[Any]:
+        """The items of an API that streams, as they come."""
+        question = _question((), named, _EVENTS)
+        async with self.http.stream("POST", f"/{api}", **question) as answer:
+            if answer.is_error:
+                await answer.aread()
+                _read(answer)
+            events = _Events()
+            async for line in answer.aiter_lines():
+                for item in events.take(line):
+                    yield item
+            events.expect_end()
+
+    async def close(self) -> None:
+        await self.http.aclose()
+
+    async def __aenter__(self) -> "AsyncClient":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+class _Events:
+    """Server-sent events, line by line. The last one says that it is the last."""
+
+    def __init__(self) -> None:
+        self.kind = "message"
+        self.lines: list[str] = []
+        self.ended = False
+
+    def take(self, line: str) -> Iterator[Any]:
+        if line:
+            field, _, text = line.partition(":")
+            text = text.removeprefix(" ")
+            if field == "event":
+                self.kind = text
+            elif field == "data":
+                self.lines.append(text)
+            return
+        kind, told = self.kind, "\n".join(self.lines)
+        self.kind, self.lines = "message", []
+        if kind == "error":
+            raise ServiceError(200, json.loads(told))
+        if kind == "end":
+            self.ended = True
+        else:
+            yield json.loads(told) if kind == "json" else told
+
+    def expect_end(self) -> None:
+        if not self.ended:
+            raise ServiceError(200, {"error": "the stream broke off", "code": "internal"})
+
+
+def _question(given: tuple[Any, ...], named: dict[str, Any], headers: dict[str, str] | None = None) -> dict[str, Any]:
+    if len(given) == 1 and not named and isinstance(given[0], np.ndarray):
+        return {"content": to_npy(given[0]), "headers": {"content-type": NPY, **(headers or {})}}
+    if given:
+        raise TypeError("only a single array can be sent without a name; name the values: classify(images=…)")
+    return {"content": to_json(named), "headers": {"content-type": JSON, **(headers or {})}}
+
+
+def _read(answer: Any) -> Any:
+    """What is in an answer, by its content type."""
+    kind = answer.headers.get("content-type", "").partition(";")[0]
+    if answer.is_error:
+        raise ServiceError(answer.status_code, answer.json() if kind == JSON else {"error": answer.text[:500]})
+    if kind == JSON:
+        return answer.json()
+    return npy(answer.content, "the answer") if kind == NPY else answer.content

@@ -1,0 +1,139 @@
+"""The paths of services: each API at its name. Answers, streams of them, and tasks that take their time."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from typing import Any
+
+from helpers.engine.app import App
+from helpers.engine.endpoint import Caller, Endpoint
+from helpers.engine.errors import ClientGone, EngineError
+from helpers.engine.exchange import Answer, Request
+from helpers.engine.protocols import native
+from helpers.engine.protocols.task_routes import told
+from helpers.engine.tasks import Progress
+from helpers.errors import UserError
+
+EVENTS = b"text/event-stream"
+
+
+def add_to(app: App, endpoint: Endpoint) -> None:
+    """Let an application answer one API."""
+    name = endpoint.api.name
+    if name in app.routes:
+        raise UserError(f"Two things would answer at /{name}.", "rename one, or serve them on two ports.")
+    app.routes[name] = _Route(app, endpoint).answer
+
+
+class _Route:
+    def __init__(self, app: App, endpoint: Endpoint) -> None:
+        self.app = app
+        self.endpoint = endpoint
+        self.reader = native.Reader(endpoint.api)
+
+    async def answer(self, request: Request) -> Answer:
+        api = self.endpoint.api
+        if request.path:
+            raise EngineError("not_found", f"nothing answers below /{api.name}; the API itself does")
+        request.expect_method("POST")
+        content_type = request.header(b"content-type")
+        values = self.endpoint.checked(self.reader.read(request.body, content_type))
+        caller = Caller(request.deadline(self.endpoint.spec.timeout), request.has_left)
+        if api.keep is not None:
+            return self._submitted(values, request.header(b"accept"), content_type)
+        if api.streams:
+            return await _streamed(self.endpoint.stream(values, caller), request)
+        if api.is_async:
+            answer = await _unless_left(self.endpoint.call(values, caller), request)
+        else:
+            answer = await self.endpoint.call(values, caller)
+        content, kind = native.write(answer, api.result, request.header(b"accept"), content_type)
+        return Answer([content], content_type=kind.encode())
+
+    def _submitted(self, values: Sequence[Any], accept: str, content_type: str) -> Answer:
+        endpoint = self.endpoint
+
+        async def work(progress: Progress) -> tuple[bytes, str]:
+            answer = await endpoint.work(values, progress)
+            return native.write(answer, endpoint.api.result, accept, content_type)
+
+        state = self.app.tasks.submit(endpoint.name, endpoint.spec.threads, endpoint.api.keep or 0.0, work)
+        return told(state, 202)
+
+
+async def _streamed(items: AsyncGenerator[Any, None], request: Request) -> Answer:
+    """Server-sent events if they are accepted, else plain chunks: text as it is, anything else a line of JSON.
+
+    The first item decides: until it is there, an error is told as any other is.
+    """
+    try:
+        first = [await _unless_left(anext(items), request)]
+    except StopAsyncIteration:
+        first = []
+    if EVENTS.decode() in request.header(b"accept"):
+        return Answer(
+            stream=_events(_from_first(first, items)), content_type=EVENTS, headers=[(b"cache-control", b"no-cache")]
+        )
+    if first and isinstance(first[0], bytes):
+        return Answer(stream=_chunks(_from_first(first, items)), content_type=b"application/octet-stream")
+    if first and isinstance(first[0], str):
+        return Answer(stream=_chunks(_from_first(first, items)), content_type=b"text/plain; charset=utf-8")
+    return Answer(stream=_chunks(_from_first(first, items)), content_type=b"application/x-ndjson")
+
+
+async def _from_first(first: list[Any], items: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+    async with contextlib.aclosing(items):
+        for item in first:
+            yield item
+        async for item in items:
+            yield item
+
+
+async def _chunks(items: AsyncGenerator[Any, None]) -> AsyncIterator[bytes]:
+    async with contextlib.aclosing(items):
+        async for item in items:
+            yield (
+                item
+                if isinstance(item, bytes)
+                else item.encode()
+                if isinstance(item, str)
+                else native.to_json(item) + b"\n"
+            )
+
+
+async def _events(items: AsyncGenerator[Any, None]) -> AsyncIterator[bytes]:
+    """Each item an event; an error after the first is an event too, since the status has been sent."""
+    async with contextlib.aclosing(items):
+        try:
+            async for item in items:
+                yield (
+                    _event(item) if isinstance(item, str) else b"event: json\n" + _event(native.to_json(item).decode())
+                )
+        except EngineError as error:
+            yield b"event: error\n" + _event(error.body().decode())
+        except Exception:
+            yield b"event: error\n" + _event(EngineError("internal", "the stream broke off").body().decode())
+            raise
+        yield b"event: end\ndata:\n\n"
+
+
+def _event(text: str) -> bytes:
+    text = text.replace("\r\n", "\n").replace("\r", "\n")  # each of them would end a line of the event
+    return b"".join(b"data: %b\n" % line.encode() for line in text.split("\n")) + b"\n"
+
+
+async def _unless_left(work: Any, request: Request) -> Any:
+    """The work's result; it is cancelled when the caller leaves."""
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(request.left())
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            working.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await working
+            raise ClientGone
+        return working.result()
+    finally:
+        leaving.cancel()
+        working.cancel()

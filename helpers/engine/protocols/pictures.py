@@ -1,0 +1,54 @@
+"""Pictures as arrays. Pillow reads and writes them, and is needed only by services that use them."""
+
+import base64
+import binascii
+import io
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from helpers.engine.errors import invalid, malformed
+from helpers.errors import UserError
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+MOST_PIXELS = 50_000_000  # a small file can say that it is a huge picture
+
+
+def decode(data: bytes, mode: str, field: str) -> NDArray[np.uint8]:
+    """The pixels, in the wanted mode."""
+    image = _pillow()
+    try:
+        with image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            if picture.width * picture.height > MOST_PIXELS:
+                raise invalid(field, f"{picture.width} × {picture.height} pixels", f"at most {MOST_PIXELS:,} in all")
+            return np.asarray(picture.convert(mode), np.uint8)
+    except (OSError, ValueError, SyntaxError, image.DecompressionBombError):  # each from another of Pillow's readers
+        raise invalid(field, "no picture that can be read", f"a whole {', '.join(FORMATS)}") from None
+
+
+def encode(pixels: NDArray[Any]) -> bytes:
+    """A PNG."""
+    written = io.BytesIO()
+    _pillow().fromarray(np.asarray(pixels, np.uint8)).save(written, "PNG")
+    return written.getvalue()
+
+
+def from_json(raw: msgspec.Raw, field: str) -> bytes:
+    """A picture's bytes from {"b64": "…"}, or from the text alone."""
+    try:
+        told = msgspec.json.decode(raw, type=str | dict[str, str])
+        return base64.b64decode(told if isinstance(told, str) else told["b64"], validate=True)
+    except (msgspec.ValidationError, KeyError, binascii.Error, ValueError):
+        raise invalid(field, "no picture", 'a file in base64: {"b64": "…"}') from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise malformed(f"{field} is not JSON: {error}", field) from None
+
+
+def _pillow() -> Any:
+    try:
+        from PIL import Image
+    except ImportError:
+        raise UserError("A service with images needs Pillow.", "python3 -m pip install pillow") from None
+    return Image
