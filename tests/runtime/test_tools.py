@@ -1,6 +1,9 @@
 """Optimising, quantising and profiling: real models, and ONNX Runtime's own files as the oracle."""
 
 import builtins
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import torch
 from helpers import zoo
 from helpers.convert import quietly, read_graph
 from helpers.errors import UserError
+from helpers.places import ROOT
 from helpers.runtime import LEVELS, InputError, Options, Session, optimize, profile, quantize
 from helpers.runtime.profiling import summarize
 from tests.runtime import models
@@ -128,3 +132,11 @@ def test_a_profile_is_a_median_without_the_first_run() -> None:
 def test_profiling_checks_its_inputs(digits_file: Path) -> None:
     with pytest.raises(InputError):
         profile(Session(digits_file), zoo.digits().test_images.astype(np.float64))
+
+
+def test_onnx_runtime_reports_to_nobody_and_leaves_nothing_at_home(tmp_path: Path) -> None:
+    variables = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    homes = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    program = "import helpers.runtime, onnxruntime; print(onnxruntime.get_available_providers())"
+    subprocess.run([sys.executable, "-c", program], env=variables | homes, cwd=ROOT, check=True, capture_output=True)
+    assert not [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name.lower() or "device" in path.name]
