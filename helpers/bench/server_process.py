@@ -19,6 +19,7 @@ from helpers.places import ROOT
 
 LOG_LINES = 400
 PATIENCE = 60.0
+_DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy cannot reach this machine
 
 
 class ServerProcess:
@@ -71,7 +72,7 @@ class ServerProcess:
         if self.is_running:
             return self
         self.log.clear()
-        self.port = _free_port()
+        self.port = free_port()
         command = [part.replace("{port}", str(self.port)) for part in self.command]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "helpers.bench.tether", *command],
@@ -104,7 +105,7 @@ class ServerProcess:
         if not self.is_running:
             return "not running"
         try:
-            with urllib.request.urlopen(self.address + self.ready_path, timeout=2):
+            with _DIRECTLY.open(self.address + self.ready_path, timeout=2):
                 return "ready"
         except urllib.error.HTTPError as error:
             return "ready" if error.code < 500 else "not ready"
@@ -131,7 +132,7 @@ class ServerProcess:
                 self._process.wait(0.03)  # type: ignore[union-attr]
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

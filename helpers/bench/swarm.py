@@ -82,9 +82,7 @@ def _read(users: int, stats: Path, history: Path) -> Swarm:
         _seconds(whole["50%"]) or 0.0,
         _seconds(whole["95%"]) or 0.0,
         _seconds(whole["99%"]) or 0.0,
-        tuple(
-            (float(row["Timestamp"]) - first, float(row["Requests/s"]), _seconds(row["50%"]) or 0.0) for row in past
-        ),
+        tuple((float(row["Timestamp"]) - first, float(row["Requests/s"]), _seconds(row["50%"]) or 0.0) for row in past),
     )
 
 

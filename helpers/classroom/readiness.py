@@ -16,10 +16,16 @@ NOISE = [r".*isinstance\(treespec, LeafSpec\).*"]
 QUIET_TENSORFLOW = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
 
 
+# A proxy of the house cannot reach the servers of this machine.
+LOOPBACK = "127.0.0.1,localhost,::1"
+
+
 def ready() -> None:
     """Say in one line that all is well, or name each problem and its remedy."""
     for name, value in QUIET_TENSORFLOW.items():
         os.environ.setdefault(name, value)
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name), LOOPBACK]))
     for message in NOISE:
         warnings.filterwarnings("ignore", message=message)
     found = list(doctor.problems(doctor.examine(quick=True)))

@@ -6,7 +6,9 @@ import json
 from helpers.errors import UserError
 from helpers.places import lab_home
 
-SUMMARY = "measure: `bench runtime` models in every way that is here, `bench engine` the server"
+SUMMARY = (
+    "measure: `bench runtime` models in every way that is here, `bench engine` the server, `bench soak` how it lasts"
+)
 EXTRAS = ["course"]
 
 MODELS = ("digits", "wide", "resnet18")
@@ -22,13 +24,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     runtime.add_argument("--seconds", type=float, default=3.0, help="for each model and batch size; default: 3")
     runtime.add_argument("--without", nargs="+", default=[], metavar="NAME", help="contestants to leave out")
     engine = kinds.add_parser(
-        "engine", help="our server, plain ASGI, the bare protocol, and FastAPI where `setup --extra peers` put it"
+        "engine",
+        help="our server beside plain ASGI, BentoML, and FastAPI and LitServe if `setup --extra peers` was run",
     )
     engine.add_argument(
         "--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS), help="default: all of them"
     )
     engine.add_argument("--rounds", type=positive, default=3, help="turns for each contestant; default: 3")
     engine.add_argument("--seconds", type=float, default=3.0, help="for each turn, 1 or more; default: 3")
+    engine.add_argument("--without", nargs="+", default=[], metavar="NAME", help="contestants to leave out")
+    soak = kinds.add_parser("soak", help="a server under honest and hostile load for minutes: memory, speed, errors")
+    soak.add_argument("--minutes", type=float, default=10.0, help="default: 10")
+    soak.add_argument("--workers", type=positive, default=2, help="of the server; default: 2")
 
 
 def positive(text: str) -> int:
@@ -38,9 +45,10 @@ def positive(text: str) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    if not 0 < arguments.seconds <= 600:
-        raise UserError(f"{arguments.seconds} seconds cannot be measured in.", "name 0.1 to 600.", 2)
-    return _runtime(arguments) if arguments.what == "runtime" else _engine(arguments)
+    seconds = 60 * arguments.minutes if arguments.what == "soak" else arguments.seconds
+    if not 0 < seconds <= 86_400:
+        raise UserError(f"{seconds:g} seconds cannot be measured in.", "name more than 0, and a day at most.", 2)
+    return {"runtime": _runtime, "engine": _engine, "soak": _soak}[arguments.what](arguments)
 
 
 def _say(line: str) -> None:
@@ -65,8 +73,19 @@ def _engine(arguments: argparse.Namespace) -> int:
     from helpers.bench import engine, load
 
     print(f"The load comes from {load.generator()}.", flush=True)
-    results, seen = engine.measure(arguments.workloads, arguments.rounds, arguments.seconds, _say)
+    results, seen = engine.measure(
+        arguments.workloads, arguments.rounds, arguments.seconds, _say, frozenset(arguments.without)
+    )
     print(f"\n{engine.table(results)}\n")
     for name, running in seen.items():
         print(f"{name}: ready after {running.ready_after:.2f} s, {running.megabytes:.0f} MB")
     return 0
+
+
+def _soak(arguments: argparse.Namespace) -> int:
+    from helpers.bench import soak
+
+    spans = soak.measure(60 * arguments.minutes, arguments.workers, _say)
+    picture = soak.draw(spans, lab_home() / "bench" / "soak.png")
+    print(f"\n{soak.table(spans)}\n\nThe picture: {picture}\nIn words: {soak.summary(spans)}")
+    return 0 if soak.went_well(spans) else 1

@@ -22,31 +22,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("targets", nargs="+", metavar="TARGET", help="module:Service, or a tag: digits, digits:2")
     parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1, which only this machine reaches")
     parser.add_argument("--port", type=port_number, default=3000, help="default: 3000; 0 takes one that is free")
+    parser.add_argument(
+        "--workers", type=int, choices=range(1, 65), metavar="N", help="processes; default: as the services ask, else 1"
+    )
     parser.add_argument("--threads", type=int, choices=range(1, 65), default=1, metavar="N", help="for each model")
+    parser.add_argument(
+        "--grace",
+        type=int,
+        choices=range(3, 3601),
+        default=10,
+        metavar="SECONDS",
+        help="for what was accepted, when it is told to stop; default: 10",
+    )
     parser.add_argument("--finite-only", action="store_true", help="refuse NaN and infinite numbers")
     parser.add_argument("--log-requests", action="store_true", help="a line of JSON for each request, on stderr")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    import asyncio
-    import signal
+    from helpers.engine import Settings, command
 
-    from helpers.engine.logs import write_to_stderr
-    from helpers.engine.server import Server, Settings, listen, new_loop
-    from helpers.engine.targets import name_of, resolve
-
-    targets = [resolve(named) for named in arguments.targets]
-    names = ", ".join(map(name_of, targets))
-
-    def say_so() -> None:
-        print(f"Serving {names} at {server.address} (Ctrl+C stops)", flush=True)
-
-    settings = Settings(arguments.threads, arguments.finite_only, log_requests=arguments.log_requests)
-    write_to_stderr(arguments.log_requests)
-    server = Server(targets, listen(arguments.host, arguments.port), settings=settings, when_ready=say_so)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: server.stop())
-    with asyncio.Runner(loop_factory=new_loop) as runner:
-        runner.run(server.run())
-    print("Stopped: what was accepted has been answered.", flush=True)
-    return 0
+    settings = Settings(
+        arguments.threads, arguments.finite_only, grace=arguments.grace, log_requests=arguments.log_requests
+    )
+    return command.run(arguments.targets, arguments.host, arguments.port, arguments.workers, settings)

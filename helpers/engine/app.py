@@ -47,26 +47,26 @@ class App:
         self.lanes: Callable[[], dict[tuple[str, str], Lane]] = registry.lanes
         self.routes: dict[str, Route] = {"livez": self._live, "readyz": self._ready, "metrics": self._metrics}
         self._ids = itertools.count(1)
-        self._run = uuid.uuid4().hex[:8]
+        self._run = uuid.uuid4().hex[:8].encode()
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        began = time.perf_counter()
+        began = time.monotonic()
         headers: Headers = dict(scope["headers"])
-        number = (headers.get(b"x-request-id") or f"{self._run}-{next(self._ids)}".encode())[:128]
-        path = scope["path"].split("/")[1:]
+        number = headers.get(b"x-request-id", b"")[:128] or b"%s-%d" % (self._run, next(self._ids))
+        path = scope["path"].split("/")[1:] or [""]  # OPTIONS * has none
         status = LEFT
         try:
             answer = await self._answer(scope, path, headers, receive, number)
             status = answer.status
             if answer.stream is not None:
                 answer.stream = self._watched(answer.stream, receive)
-            await send_answer(send, answer, number)
+            await send_answer(send, answer, number, receive)
         except ClientGone:
             status = LEFT
         finally:
-            seconds = time.perf_counter() - began
+            seconds = time.monotonic() - began
             self.metrics.count(path[0] if path[0] in self.routes else "", status, seconds)
             if self.log_requests:
                 log_request(number, scope["method"], scope["path"], status, seconds)
@@ -78,8 +78,7 @@ class App:
         try:
             route = self.routes.get(path[0])
             if route is None:
-                known = ", ".join(f"/{name}" for name in self.routes)
-                raise EngineError("not_found", f"nothing answers at /{'/'.join(path)[:80]}; paths begin with {known}")
+                raise self.nothing_at("/".join(path))
             body = await read_body(headers, receive, self.largest_body) if scope["method"] != "GET" else b""
             return await route(Request(scope["method"], path[1:], headers, body, receive))
         except EngineError as error:
@@ -91,6 +90,10 @@ class App:
         except Exception as error:  # a defect of the model or ours: its text stays inside
             log.error("a request failed", exc_info=error, extra={"request": number.decode("latin-1")})
             return told(EngineError("internal", "the model failed to answer; the server's log says why"))
+
+    def nothing_at(self, path: str) -> EngineError:
+        known = ", ".join(f"/{name}" for name in self.routes if name)
+        return EngineError("not_found", f"nothing answers at /{path[:80]}; paths begin with {known}; /docs tells more")
 
     async def _watched(self, parts: AsyncIterator[bytes], receive: Receive) -> AsyncIterator[bytes]:
         """A stream that ends when its caller leaves, so that nobody works for nobody."""

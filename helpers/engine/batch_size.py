@@ -30,6 +30,14 @@ class BatchSize:
         """The most rows to run together now."""
         return max(1, int(self._limit))
 
+    @property
+    def pays(self) -> bool:
+        """False if larger batches were tried, and none did notably more rows a second than one row at a time."""
+        larger = [seconds for place, seconds in self._seconds.items() if place > 1]
+        if not larger or 1 not in self._seconds:
+            return self.largest > 1
+        return min(larger) < WORTH * self._seconds[1]
+
     def learn(self, rows: int, seconds: float) -> None:
         """Take in what one batch cost."""
         self._expected.clear()

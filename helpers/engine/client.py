@@ -9,6 +9,7 @@
 ``AsyncClient`` is the same with ``await``.
 """
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from helpers.engine.errors import STATUS
 from helpers.engine.protocols.native import JSON, NPY, npy, to_json, to_npy
 from helpers.installed import expect_installed
 
@@ -25,12 +27,15 @@ _EVENTS = {"accept": "text/event-stream"}
 
 
 class ServiceError(Exception):
-    """What a server refused: its status and code, and the field if one is to blame."""
+    """What a server refused: its status and code, and the field if one is to blame.
+
+    Where a stream breaks off, the status is the one that it would have had.
+    """
 
     def __init__(self, status: int, told: dict[str, Any]) -> None:
         super().__init__(told.get("error", "no reason was given"))
-        self.status = status
         self.code = told.get("code", "")
+        self.status = STATUS.get(self.code, status)
         self.field = told.get("field")
 
     def __str__(self) -> str:
@@ -51,25 +56,24 @@ class Client:
             raise AttributeError(api)
         return partial(self.call, api)
 
-    def call(self, api: str, *given: Any, **named: Any) -> Any:
+    def call(self, api: str, /, *given: Any, **named: Any) -> Any:
         """One API's answer; ServiceError if it is refused."""
         return _read(self.http.post(f"/{api}", **_question(given, named)))
 
-    def stream(self, api: str, **named: Any) -> Iterator[Any]:
+    def stream(self, api: str, /, *given: Any, **named: Any) -> Iterator[Any]:
         """The items of an API that streams, as they come."""
-        question = _question((), named, _EVENTS)
-        with self.http.stream("POST", f"/{api}", **question) as answer:
+        with self.http.stream("POST", f"/{api}", **_question(given, named, _EVENTS)) as answer:
             if answer.is_error:
                 answer.read()
                 _read(answer)
             events = _Events()
-            for line in answer.iter_lines():
-                yield from events.take(line)
+            for part in answer.iter_bytes():
+                yield from events.take(part)
             events.expect_end()
 
-    def submit(self, api: str, **named: Any) -> "Task":
+    def submit(self, api: str, /, *given: Any, **named: Any) -> "Task":
         """Start a long-running one."""
-        return Task(self, self.call(api, **named)["task"])
+        return Task(self, self.call(api, *given, **named)["task"])
 
     def close(self) -> None:
         self.http.close()
@@ -121,22 +125,25 @@ class AsyncClient:
             raise AttributeError(api)
         return partial(self.call, api)
 
-    async def call(self, api: str, *given: Any, **named: Any) -> Any:
+    async def call(self, api: str, /, *given: Any, **named: Any) -> Any:
         """One API's answer; ServiceError if it is refused."""
         return _read(await self.http.post(f"/{api}", **_question(given, named)))
 
-    async def stream(self, api: str, **named: Any) -> AsyncIterator[Any]:
+    async def stream(self, api: str, /, *given: Any, **named: Any) -> AsyncIterator[Any]:
         """The items of an API that streams, as they come."""
-        question = _question((), named, _EVENTS)
-        async with self.http.stream("POST", f"/{api}", **question) as answer:
+        async with self.http.stream("POST", f"/{api}", **_question(given, named, _EVENTS)) as answer:
             if answer.is_error:
                 await answer.aread()
                 _read(answer)
             events = _Events()
-            async for line in answer.aiter_lines():
-                for item in events.take(line):
+            async for part in answer.aiter_bytes():
+                for item in events.take(part):
                     yield item
             events.expect_end()
+
+    async def submit(self, api: str, /, *given: Any, **named: Any) -> "AsyncTask":
+        """Start a long-running one."""
+        return AsyncTask(self, (await self.call(api, *given, **named))["task"])
 
     async def close(self) -> None:
         await self.http.aclose()
@@ -148,35 +155,53 @@ class AsyncClient:
         await self.close()
 
 
+class AsyncTask:
+    """A task that was submitted."""
+
+    def __init__(self, client: AsyncClient, number: str) -> None:
+        self.client = client
+        self.number = number
+
+    async def state(self) -> dict[str, Any]:
+        """How it is: ``state`` is waiting, running, done, failed, cancelled or lost."""
+        told: dict[str, Any] = _read(await self.client.http.get(f"/tasks/{self.number}"))
+        return told
+
+    async def cancel(self) -> None:
+        _read(await self.client.http.delete(f"/tasks/{self.number}"))
+
+    async def result(self, timeout: float = PATIENCE, every: float = 0.1) -> Any:
+        """Wait for the end, and fetch what came of it."""
+        async with asyncio.timeout(timeout):
+            while (await self.state())["state"] in ("waiting", "running"):
+                await asyncio.sleep(every)
+        return _read(await self.client.http.get(f"/tasks/{self.number}/result"))
+
+
 class _Events:
-    """Server-sent events, line by line. The last one says that it is the last."""
+    """Server-sent events as our servers write them: lines that end with a line feed, and a last event that says so."""
 
     def __init__(self) -> None:
-        self.kind = "message"
-        self.lines: list[str] = []
+        self.rest = b""
         self.ended = False
 
-    def take(self, line: str) -> Iterator[Any]:
-        if line:
-            field, _, text = line.partition(":")
-            text = text.removeprefix(" ")
-            if field == "event":
-                self.kind = text
-            elif field == "data":
-                self.lines.append(text)
-            return
-        kind, told = self.kind, "\n".join(self.lines)
-        self.kind, self.lines = "message", []
-        if kind == "error":
-            raise ServiceError(200, json.loads(told))
-        if kind == "end":
-            self.ended = True
-        else:
-            yield json.loads(told) if kind == "json" else told
+    def take(self, part: bytes) -> Iterator[Any]:
+        """The items that are whole with this part of the answer."""
+        *events, self.rest = (self.rest + part).split(b"\n\n")
+        for event in events:
+            lines = [line.partition(": ") for line in event.decode().split("\n")]
+            kind = "".join(text for field, _, text in lines if field == "event")
+            told = "\n".join(text for field, _, text in lines if field == "data")
+            if kind == "error":
+                raise ServiceError(500, json.loads(told))
+            if kind == "end":
+                self.ended = True
+            else:
+                yield json.loads(told) if kind == "json" else told
 
     def expect_end(self) -> None:
         if not self.ended:
-            raise ServiceError(200, {"error": "the stream broke off", "code": "internal"})
+            raise ServiceError(500, {"error": "the stream broke off", "code": "internal"})
 
 
 def _question(given: tuple[Any, ...], named: dict[str, Any], headers: dict[str, str] | None = None) -> dict[str, Any]:

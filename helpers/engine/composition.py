@@ -17,7 +17,7 @@ given up when this service's own caller gives up.
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,7 @@ class ServiceHandle:
             raise AttributeError(f"no API called {name!r}; there are {', '.join(self._endpoints)}")
 
         def call(*given: Any, **named: Any) -> Any:
-            values = endpoint.checked(dict(zip(endpoint.api.parameters, given, strict=False)) | named)
+            values = endpoint.checked(_by_name(list(endpoint.api.parameters), given, named))
             outer = current_caller.get()
             caller = Caller(min(outer.deadline, time.monotonic() + endpoint.spec.timeout), outer.has_left)
             return endpoint.stream(values, caller) if endpoint.api.streams else endpoint.call(values, caller)
@@ -87,9 +87,20 @@ class ModelHandle:
             model = self._registry.find(self._name)
         except EngineError as error:  # it was unloaded: no fault of our caller's
             raise EngineError("unavailable", error.message, retry_after=1.0) from None
-        inputs = dict(zip((spec.name for spec in model.inputs), arrays, strict=False)) | named
+        inputs = _by_name([spec.name for spec in model.inputs], arrays, named)
         answers = tuple((await model.infer(inputs, caller.deadline, caller.has_left)).values())
         return answers[0] if len(answers) == 1 else answers
+
+
+def _by_name(names: Sequence[str], given: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
+    """A call's values by their names, as Python would have them."""
+    left = names[len(given) :]
+    if len(given) > len(names) or not named.keys() <= set(left):
+        told = ", ".join(names) or "nothing"
+        raise TypeError(
+            f"it takes {told}, each once; it got {len(given)} without a name, and {', '.join(named) or 'none'}"
+        )
+    return dict(zip(names, given, strict=False)) | dict(named)
 
 
 class _DirectService:
@@ -111,8 +122,9 @@ class _DirectModel:
     def __init__(self, tag: str) -> None:
         self._model = Store().load(tag)
 
-    def __call__(self, *arrays: np.ndarray) -> Awaitable[Any]:
-        return asyncio.to_thread(self._model, *arrays)
+    def __call__(self, *arrays: np.ndarray, **named: np.ndarray) -> Awaitable[Any]:
+        names = [spec.name for spec in self._model.inputs]
+        return asyncio.to_thread(self._model, *map(_by_name(names, arrays, named).get, names))
 
 
 async def _stepwise(items: Any) -> AsyncIterator[Any]:

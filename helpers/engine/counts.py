@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PAGE = 1 << 20
-NAME = 248  # bytes of a name; with the number behind it an entry has 256
+NAME = 632  # bytes of a name; with the number behind it an entry has 640
+ENTRY = NAME + 8
+LAST = (PAGE // ENTRY - 1) * ENTRY
 
 
 class Page:
@@ -38,20 +40,20 @@ class Page:
         return entries(self._memory)
 
     def _place(self, name: str) -> int:
+        """Where the name's number is, counted in numbers. On a full page it has a place that nobody reads."""
         if name not in self._places:
-            number, raw = len(self._places), name.encode()
-            if (number + 1) * (NAME + 8) > PAGE:
-                return number * (NAME // 8 + 1) - 1  # the page is full: the last entry takes what has no place
-            raw = raw[:NAME]
-            self._memory[number * (NAME + 8) : number * (NAME + 8) + len(raw)] = raw
-            self._places[name] = number * (NAME // 8 + 1) + NAME // 8
+            start, raw = min(len(self._places) * ENTRY, LAST), name.encode()[:NAME]
+            if start < LAST:
+                self._memory[start + 1 : start + len(raw)] = raw[1:]
+                self._memory[start] = raw[0]  # now that all of it is there, others may read it
+            self._places[name] = (start + NAME) // 8
         return self._places[name]
 
 
 def entries(page: "bytes | mmap.mmap") -> Iterator[tuple[str, float]]:
     """The names and numbers of a page."""
-    for start in range(0, len(page), NAME + 8):
-        name = page[start : start + NAME].rstrip(b"\0")
-        if not name:
+    for start in range(0, len(page) - NAME, ENTRY):
+        if not page[start]:
             return
-        yield name.decode(errors="replace"), struct.unpack_from("d", page, start + NAME)[0]
+        name = page[start : start + NAME].rstrip(b"\0").decode(errors="replace")
+        yield name, struct.unpack_from("d", page, start + NAME)[0]

@@ -4,22 +4,19 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from helpers.engine.batch_size import BatchSize
 from helpers.engine.errors import EngineError, invalid
 from helpers.engine.lane import Lane
-from helpers.engine.rows import count_rows
+from helpers.engine.rows import count_rows, cut
 from helpers.engine.scheduler import Scheduler
 from helpers.engine.service import Api, ServiceSpec
-from helpers.engine.values import TensorValue
 
 _END: Any = object()
 
@@ -47,11 +44,12 @@ class Endpoint:
         self.name = f"{spec.name}.{api.name}"
         self.inside = 0  # calls of what is not queued: async methods, and streams
         self._method = partial(api.method, instance)
+        self._promised = api.result.promised
         batching = api.batching
         size = BatchSize(batching.largest, batching.target) if batching else BatchSize(1)
         window = batching.window if batching else 0.0
         scheduler = Scheduler(time.monotonic, size, spec.most_waiting, window)
-        self.lane = Lane(lambda work: self._promised(self._method(*work)), scheduler, self.name, spec.threads)
+        self.lane = Lane(self._answer, scheduler, self.name, spec.threads)
         self._pool: ThreadPoolExecutor | None = None
 
     def checked(self, named: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -81,12 +79,14 @@ class Endpoint:
     async def stream(self, values: Sequence[Any], caller: Caller) -> AsyncGenerator[Any, None]:
         """The items of a generator. The caller's patience is for each of them, from one to the next."""
         patience = caller.deadline - time.monotonic()
-        with self._one_more(), _on_behalf_of(caller):
+        with self._one_more():
             items = self._method(*values) if self.api.is_async else self._from_thread(self._method(*values))
             try:
                 while True:
-                    async with _limited(time.monotonic() + patience):
-                        item = await anext(items, _END)
+                    ends = time.monotonic() + patience
+                    with _on_behalf_of(Caller(ends, caller.has_left)):  # and not while whoever iterates has its turn
+                        async with _limited(ends):
+                            item = await anext(items, _END)
                     if item is _END:
                         return
                     yield item
@@ -104,42 +104,43 @@ class Endpoint:
             return self._promised(answer)
         if self.api.is_async:
             return self._promised(await self._method(*values))
-        running = asyncio.get_running_loop().run_in_executor(self._own_pool(), self._method, *values)
+        running = asyncio.get_running_loop().run_in_executor(self._own_pool(), self._answer, values)
         try:
-            return self._promised(await asyncio.shield(running))
+            return await asyncio.shield(running)
         except asyncio.CancelledError:  # a thread cannot be interrupted: the next task waits until it is done
             await asyncio.wait([running])
             raise
-
-    async def drain(self) -> None:
-        await self.lane.drain()
 
     def close(self) -> None:
         self.lane.close()
         if self._pool is not None:
             self._pool.shutdown()
 
-    async def _from_thread(self, items: Iterator[Any]) -> AsyncGenerator[Any, None]:
+    async def _from_thread(self, items: Generator[Any, None, None]) -> AsyncGenerator[Any, None]:
         """An ordinary generator, each step of it in a thread."""
-        loop, pool = asyncio.get_running_loop(), self._own_pool()
-        step = None
+        pool, given_up, step = self._own_pool(), False, None
+
+        def next_item() -> Any:
+            return _END if given_up else next(items, _END)
+
         try:
             while True:
-                step = loop.run_in_executor(pool, next, items, _END)
-                item = await asyncio.shield(step)
+                step = pool.submit(next_item)
+                item = await asyncio.shield(asyncio.wrap_future(step))
                 if item is _END:
                     return
                 yield item
         finally:
-            if step is not None and not step.done():  # given up in the middle of a step, which cannot be interrupted
-                step.add_done_callback(lambda done: done.exception() or items.close())  # type: ignore[attr-defined]
-            else:
-                await loop.run_in_executor(pool, items.close)  # type: ignore[attr-defined]
+            given_up = True
+            if step is None or step.done():
+                await asyncio.wrap_future(pool.submit(items.close))
+            else:  # in the middle of a step, which cannot be interrupted: its thread closes when it is done
+                step.add_done_callback(lambda _: items.close())
 
     def _own_pool(self) -> ThreadPoolExecutor:
         """For what is not queued: streams and tasks."""
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(max(4, self.spec.threads), thread_name_prefix=self.name)
+            self._pool = ThreadPoolExecutor(self.spec.threads, thread_name_prefix=self.name)
         return self._pool
 
     def _rows(self, values: Sequence[Any]) -> tuple[int, tuple[object, ...]]:
@@ -148,26 +149,22 @@ class Endpoint:
         counts = [count_rows(value) for value in values]
         if counts[0] == 0:
             raise invalid(names[0], "empty", "at least one row")
+        if counts[0] > self.spec.most_waiting:
+            raise EngineError("too_large", f"{counts[0]} rows are more than the {self.spec.most_waiting} that may wait")
         for name, count in zip(names, counts, strict=True):
             if count != counts[0]:
                 raise invalid(name, f"{count} rows long", f"as many as {names[0]} has, which are {counts[0]}")
         kinds = (each.kind(value) for each, value in zip(self.api.parameters.values(), values, strict=True))  # type: ignore[union-attr]
         return counts[0], tuple(kinds)
 
-    def _promised(self, answer: Any) -> Any:
-        """The answer, if it is what the method's annotation promises; else the service is at fault."""
-        promised = self.api.result
-        if not isinstance(promised, TensorValue):
-            return answer
-        array, spec = np.asarray(answer), promised.spec
-        sizes = zip(array.shape, spec.shape, strict=False)
-        if (
-            array.dtype != spec.dtype
-            or array.ndim != len(spec.shape)
-            or any(size != wanted for size, wanted in sizes if isinstance(wanted, int))
-        ):
-            raise TypeError(f"{self.name} promised {spec} and gave {array.dtype} of shape {array.shape}")
-        return array
+    def _answer(self, work: Sequence[Any]) -> Any:
+        try:
+            answer = self._promised(self._method(*work))
+        except StopIteration as error:  # it would end whoever waits for the answer, and not be told to anyone
+            raise RuntimeError(f"{self.name} raised StopIteration") from error
+        if self.api.batching:
+            cut(answer, [count_rows(work[0])])  # a method that loses rows is found out before it has company
+        return answer
 
     @contextlib.contextmanager
     def _one_more(self) -> Iterator[None]:

@@ -1,6 +1,6 @@
 """What can go wrong for a caller: one shape, stable codes, and the HTTP status of each.
 
-{"error": {"code": "invalid_input", "message": "…", "field": "images", "expected": "…"}}
+{"error": "images is …; expected …", "code": "invalid_input", "field": "images", "expected": "…"}
 """
 
 from collections.abc import Sequence

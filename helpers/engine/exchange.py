@@ -1,5 +1,7 @@
 """One request and its answer, between the server's messages and the routes."""
 
+import asyncio
+import contextlib
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -12,6 +14,8 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = dict[bytes, bytes]
 Parts = Sequence[bytes | memoryview]
 JSON = b"application/json"
+CLOSE = (b"connection", b"close")
+LINGER_SECONDS = 5.0  # for which the rest of a body that was refused is let pass
 
 
 class Request:
@@ -94,7 +98,9 @@ async def read_body(headers: Headers, receive: Receive, largest: int) -> bytes:
     length = headers.get(b"content-length")
     if length is not None and (not length.isdigit() or int(length) > largest):
         raise EngineError(
-            "too_large", f"the body has {length[:20].decode('latin-1')} bytes; at most {largest} are read"
+            "too_large",
+            f"the body has {length[:20].decode('latin-1')} bytes; at most {largest} are read",
+            headers=(CLOSE,),
         )
     message = await receive()
     body: bytes = message.get("body", b"")
@@ -110,27 +116,35 @@ async def read_body(headers: Headers, receive: Receive, largest: int) -> bytes:
         part = message.get("body", b"")
         size += len(part)
         if size > largest:
-            raise EngineError("too_large", f"the body has more than {largest} bytes, which is the most that is read")
+            raise EngineError(
+                "too_large", f"the body has more than {largest} bytes, the most to read", headers=(CLOSE,)
+            )
         parts.append(part)
     return b"".join(parts)
 
 
-async def send_answer(send: Send, answer: Answer, number: bytes) -> None:
+async def send_answer(send: Send, answer: Answer, number: bytes, receive: Receive) -> None:
     """The answer's messages, with the request's number on it."""
     if answer.stream is not None:
         await _send_stream(send, answer, answer.stream, number)
         return
-    length = sum(map(len, answer.parts))
+    body = answer.parts[0] if len(answer.parts) == 1 else b"".join(answer.parts)
     headers = [
         (b"content-type", answer.content_type),
-        (b"content-length", str(length).encode()),
+        (b"content-length", b"%d" % len(body)),
         (b"x-request-id", number),
         *answer.headers,
     ]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    last = len(answer.parts) - 1
-    for place, part in enumerate(answer.parts):
-        await send({"type": "http.response.body", "body": bytes(part), "more_body": place < last})
+    if CLOSE in answer.headers:
+        # A body is still coming. Were the connection closed now, its sender would find it broken, and no answer.
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while (await receive()).get("more_body"):
+                    pass
+        body = b""
+    await send({"type": "http.response.body", "body": body})
 
 
 async def _send_stream(send: Send, answer: Answer, parts: AsyncIterator[bytes], number: bytes) -> None:

@@ -22,6 +22,7 @@ Work = Sequence[Any]  # what one request brings: a value for each input, each wi
 
 INLINE_SECONDS = 0.003  # nobody notices an event loop that is away for less
 ALONE = 16  # after so many batches of one, requests are answered on the spot again
+TRY_AGAIN = 64  # where company does not pay, every so many times that there is some, it is tried again
 LOOK = 7  # after so many requests on the spot, or one more, one is timed and its neighbours counted
 
 
@@ -32,13 +33,14 @@ class Lane:
         self.run = run
         self.scheduler = scheduler
         self.name = name
-        self.threads = threads
+        self.threads = scheduler.executors = threads
         self.batches = 0
         self._running = 0  # batches in threads
         self._planned = False
         self._gathering = False
         self._in_this_turn = 0  # of the loop, since we last looked
         self._looking = False
+        self._declined = 0  # times that several came, and did not gather
         self._next_look = 1
         self._pause = LOOK
         self._singles = 0
@@ -102,7 +104,7 @@ class Lane:
             return
         self.batches += 1
         self._singles = self._singles + 1 if len(batch) == 1 else 0
-        self._gathering = self._singles < ALONE
+        self._gathering = self._singles < ALONE and self.scheduler.size.pays
         if self._is_quick(sum(job.rows for job in batch)):
             self._run_here(batch)
             self._plan(loop)
@@ -143,10 +145,12 @@ class Lane:
         return answers
 
     def _turn_is_over(self) -> None:
-        """Several came in one turn: from now on they gather."""
+        """Several came in one turn: from now on they gather, if that pays; now and then it is tried again."""
         self._looking = False
         if self._in_this_turn > 1:
-            self._gathering, self._singles = True, 0
+            self._declined += 1
+            if self.scheduler.size.pays or self._declined >= TRY_AGAIN:
+                self._gathering, self._singles, self._declined = True, 0, 0
 
     def _run_here(self, batch: list[Job]) -> None:
         try:

@@ -1,11 +1,12 @@
 """What a server counts about itself, in the text that Prometheus reads; over all workers, if there are several."""
 
 import bisect
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from helpers.engine.counts import Page, entries
+from helpers.engine.counts import ENTRY, Page, entries
 from helpers.engine.lane import Lane
 
 BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -19,6 +20,7 @@ FAMILIES = {
     "servelab_batch_limit": ("gauge", "The most rows that a model is given at once now."),
     "servelab_workers": ("gauge", "Processes that answer."),
 }
+LARGEST = "servelab_batch_limit"  # of the workers' numbers; of all else it is the sum that says something
 LIVE, GONE = ".live", ".gone"
 
 
@@ -31,6 +33,7 @@ class Metrics:
         self._page = Page(self._file)
         self._page.set("servelab_workers", 1)
         self._names: dict[tuple[str, int], tuple[str, list[str], str]] = {}
+        self._noted: set[str] = set()
 
     def count(self, route: str, status: int, seconds: float) -> None:
         """One request more."""
@@ -43,9 +46,14 @@ class Metrics:
         self._page.add(spent, seconds)
 
     def note(self, lanes: "Mapping[tuple[str, str], Lane]") -> None:
-        """How each model's queue is now."""
-        for (model, version), lane in lanes.items():
-            labels = f'{{model="{_escaped(model)}",version="{_escaped(version)}"}}'
+        """How each model's queue is now. One that was there before, and is not any more, is empty."""
+        noted = {
+            f'{{model="{_label(model)}",version="{_label(version)}"}}': lane for (model, version), lane in lanes.items()
+        }
+        for labels in self._noted - noted.keys():
+            self._page.set(f"servelab_queued_rows{labels}", 0)
+        self._noted |= noted.keys()
+        for labels, lane in noted.items():
             self._page.set(f"servelab_queued_rows{labels}", lane.scheduler.queued_rows)
             self._page.set(f"servelab_batch_limit{labels}", lane.scheduler.size.limit)
             self._page.set(f"servelab_batches_total{labels}", lane.batches)
@@ -56,10 +64,10 @@ class Metrics:
         return round(sum(number for name, number in self._page.entries() if wanted in name))
 
     def text(self) -> bytes:
-        """The sums over all workers."""
+        """The numbers over all workers."""
         sums: dict[str, float] = defaultdict(float)
         for name, number in self._everyone():
-            sums[name] += number
+            sums[name] = max(sums[name], number) if name.startswith(LARGEST) else sums[name] + number
         lines = []
         for family, (kind, help_) in FAMILIES.items():
             own = sorted(name for name in sums if name.partition("{")[0] == family)
@@ -73,7 +81,7 @@ class Metrics:
         yield from self._page.entries()
         for path in sorted(self.folder.iterdir()) if self.folder else ():
             if path != self._file and path.suffix in (LIVE, GONE):
-                for name, number in entries(path.read_bytes()):
+                for name, number in entries(_read(path)):
                     if path.suffix == LIVE or FAMILIES[name.partition("{")[0]][0] != "gauge":
                         yield name, number
 
@@ -82,11 +90,20 @@ def retire(folder: Path, worker: str) -> None:
     """A worker has ended: what it counted stays, what it measured does not."""
     page = folder / f"{worker}{LIVE}"
     if page.exists():
+        used = sum(ENTRY for _ in entries(page.read_bytes()))
+        os.truncate(page, used)  # a server may outlive many workers, and reads all their pages
         page.rename(page.with_suffix(GONE))
 
 
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:  # it was retired since we looked
+        return path.with_suffix(GONE).read_bytes()
+
+
 def _names(route: str, status: int) -> tuple[str, list[str], str]:
-    family, label = "servelab_request_seconds", f'route="{_escaped(route)}"'
+    family, label = "servelab_request_seconds", f'route="{_label(route)}"'
     buckets = [f'{family}{{{label},le="{bound}"}}' for bound in _LE]
     return f'servelab_requests_total{{{label},status="{status}"}}', buckets, f"{family}{{{label}}}"
 
@@ -103,5 +120,6 @@ def _histogram(family: str, names: list[str], sums: Mapping[str, float]) -> list
     return lines
 
 
-def _escaped(label: str) -> str:
-    return label.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+def _label(text: str) -> str:
+    """As it may stand between quotes; so much of it that a page has room for the name, whatever it is made of."""
+    return text[:64].replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

@@ -81,7 +81,7 @@ class Registry:
         except UserError as error:
             # What a caller named wrongly is its mistake; a version that does not load is not.
             code = "not_found" if error.exit_code == 2 else "unavailable"
-            raise EngineError(code, f"{error.sentence} {error.remedy}") from None
+            raise EngineError(code, f"{error.sentence.rstrip('.')}; {error.remedy}") from None
 
     def unload(self, name: str) -> None:
         """Answer no more requests for a name."""
@@ -119,4 +119,7 @@ class Registry:
             )
         stored.verify()
         session = Session(stored.path / onnx.FILE, options=self.options)
-        return Servable.of_session(record.name, record.version, session)
+        servable = Servable.of_session(record.name, record.version, session)
+        classes = record.metadata.get("classes")
+        servable.classes = classes if isinstance(classes, list) else ()
+        return servable

@@ -26,9 +26,9 @@ def joined(parts: Sequence[Any]) -> Any:
 
 def cut(answer: Any, counts: Sequence[int]) -> list[Any]:
     """The answer to a batch as one answer for each request. Of a tuple or a mapping, each value is cut."""
-    if isinstance(answer, tuple):
+    if isinstance(answer, tuple) and answer:
         return list(zip(*(cut(each, counts) for each in answer), strict=True))
-    if isinstance(answer, Mapping):
+    if isinstance(answer, Mapping) and answer:
         by_name = zip(*(cut(each, counts) for each in answer.values()), strict=True)
         return [dict(zip(answer, own, strict=True)) for own in by_name]
     ends = list(accumulate(counts))

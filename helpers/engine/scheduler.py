@@ -32,6 +32,7 @@ import heapq
 import math
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
+from itertools import accumulate
 
 from helpers.engine.batch_size import BatchSize
 from helpers.engine.job import Job, Refused
@@ -47,22 +48,26 @@ class Scheduler:
         self.size = size or BatchSize()
         self.most_rows = most_rows
         self.window = window
+        self.executors = 1  # that take batches here; whoever owns more says so
         self.queued_rows = 0
         self._waiting: dict[Hashable, list[tuple[tuple[float, int], Job]]] = {}  # heaps, by kind
         self._halves: deque[list[Job]] = deque()
         self._running: dict[int, tuple[float, int]] = {}  # by the batch's first job: since when, how many rows
         self._dropped: list[Job] = []
+        self._swept = False  # since the last batch was taken
 
     def admit(self, job: Job) -> None:
         """Take a request in, or raise Refused."""
         job.arrived = self.clock()
-        if self.queued_rows + job.rows > self.most_rows:
-            raise Refused("full", self.size.expected(self.queued_rows))
+        if self._is_full(job) and not self._swept:
+            self._swept = True
+            self.expire()  # who has left needs no place
+        if self._is_full(job):
+            raise Refused("full", self.size.expected(self.queued_rows) / self.executors)
         if math.isfinite(job.deadline):
-            ends = job.arrived + self._busy_for(job.arrived) + self.size.expected(self.queued_rows + job.rows)
+            ends = self._would_end(job, self.queued_rows)
             if ends > job.deadline:  # with all the queue before it; now look at who really is
-                due_before = sum(other.rows for other in self.waiting() if other.urgency < job.urgency)
-                ends += self.size.expected(due_before + job.rows) - self.size.expected(self.queued_rows + job.rows)
+                ends = self._would_end(job, sum(other.rows for other in self.waiting() if other.urgency < job.urgency))
             if ends > job.deadline:
                 raise Refused("late", ends - job.deadline)
         heapq.heappush(self._waiting.setdefault(job.kind, []), (job.urgency, job))
@@ -70,12 +75,16 @@ class Scheduler:
 
     def take(self) -> list[Job]:
         """The next batch for an executor that is free; nothing, if nothing is due."""
-        batch = self._halves.popleft() if self._halves else self._most_urgent()
-        batch = [job for job in batch if self._still_wanted(job)]
+        self._swept = False
+        batch: list[Job] = []
+        while self._halves and not batch:
+            batch = [job for job in self._halves.popleft() if self._still_wanted(job)]
+        batch = batch or self._most_urgent()
+        if not batch and self._is_due():  # everyone in it had gone meanwhile, and so may many others
+            self.expire()
+            batch = self._most_urgent()
         if batch:
             self._running[batch[0].number] = self.clock(), sum(job.rows for job in batch)
-        elif self._halves or self._is_due():
-            return self.take()  # everyone in it had gone meanwhile
         return batch
 
     def finish(self, batch: list[Job]) -> None:
@@ -103,13 +112,12 @@ class Scheduler:
     def expire(self) -> None:
         """Drop now what has expired or was cancelled, and would be dropped when its turn comes."""
         for kind, heap in list(self._waiting.items()):
-            gone = [entry for entry in heap if not self._still_wanted(entry[1])]
-            if gone:
-                self.queued_rows -= sum(job.rows for _, job in gone)
-                self._waiting[kind] = [entry for entry in heap if entry not in gone]
-                heapq.heapify(self._waiting[kind])
-                if not self._waiting[kind]:
-                    del self._waiting[kind]
+            kept = [entry for entry in heap if self._still_wanted(entry[1])]
+            heapq.heapify(kept)
+            self._waiting[kind] = kept
+            if not kept:
+                del self._waiting[kind]
+        self.queued_rows = sum(job.rows for job in self.waiting())
 
     def dropped(self) -> list[Job]:
         """Those that were cancelled or expired since this was last asked: tell their callers."""
@@ -166,7 +174,16 @@ class Scheduler:
         self._dropped.append(job)
         return False
 
-    def _busy_for(self, now: float) -> float:
-        """How long what runs now will still run."""
-        left = (since + self.size.expected(rows) - now for since, rows in self._running.values())
-        return max(0.0, max(left, default=0.0))
+    def _is_full(self, job: Job) -> bool:
+        """True if there is no room. One with more rows than there ever is room for may wait alone."""
+        return 0 < self.queued_rows > self.most_rows - job.rows
+
+    def _would_end(self, job: Job, rows_before: int) -> float:
+        """When it could be answered at the soonest: all before it must be done, and an executor be free for it."""
+        expected, now = self.size.expected, job.arrived
+        free_in = [max(0.0, since + expected(rows) - now) for since, rows in self._running.values()]
+        free_in = sorted(free_in + [0.0] * (self.executors - len(free_in)))
+        work = expected(rows_before + job.rows)
+        # With the help of so many executors as makes it soonest: one that is busy for long is no help.
+        done = min((busy + work) / helping for helping, busy in enumerate(accumulate(free_in), 1))
+        return now + max(free_in[0] + expected(job.rows), done)

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
 from helpers.engine.batch_size import BatchSize
-from helpers.engine.errors import invalid
+from helpers.engine.errors import EngineError, invalid
 from helpers.engine.lane import Lane
 from helpers.engine.scheduler import Scheduler
 from helpers.runtime import InputError, Session, TensorSpec
@@ -42,13 +43,16 @@ class Servable:
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
         self.finite_only = finite_only
+        self.classes: Sequence[Any] = ()  # what its numbers stand for, if its record says so
         self.batched = largest_batch > 1 and all(_is_open(spec) for spec in (*inputs, *outputs))
         size = BatchSize(largest_batch if self.batched else 1)
         self.lane = Lane(run, Scheduler(clock, size, most_rows), name)
         self._output_names = [spec.name for spec in self.outputs]
         self._by_name = {spec.name: spec for spec in self.inputs}
-        # Where all axes but the first are fixed, requests that pass the check are of one kind.
-        self._one_kind = all(isinstance(size, int) for spec in self.inputs for size in spec.shape[1:])
+        # Where all axes but the first are fixed, requests that pass the check are of one kind; as are those
+        # that run one by one in any case.
+        open_sizes = any(isinstance(size, str) for spec in self.inputs for size in spec.shape[1:])
+        self._one_kind = not (self.batched and open_sizes)
 
     @classmethod
     def of_session(cls, name: str, version: str, session: Session, largest_batch: int = 32) -> "Servable":
@@ -57,7 +61,10 @@ class Servable:
         input_names = [spec.name for spec in session.inputs]
 
         def answer(arrays: Arrays) -> tuple[NDArray[Any], ...]:
-            return tuple(run(names, dict(zip(input_names, arrays, strict=True))))
+            try:
+                return tuple(run(names, dict(zip(input_names, arrays, strict=True))))
+            except InvalidArgument:  # such as an index beyond a table: the values are at fault, and not the model
+                raise EngineError("invalid_input", "the model has no answer to these values") from None
 
         return cls(
             name,
@@ -120,8 +127,6 @@ class Servable:
 
     def _kind(self, arrays: Arrays) -> Hashable:
         """What may go together in a batch."""
-        if not self.batched:
-            return object()
         return None if self._one_kind else tuple(array.shape[1:] for array in arrays)
 
 

@@ -2,45 +2,32 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import uvicorn
-
+from helpers.engine import describe
 from helpers.engine.app import App
 from helpers.engine.composition import Services
+from helpers.engine.http_server import HttpServer
 from helpers.engine.lane import Lane
+from helpers.engine.logs import log
 from helpers.engine.metrics import Metrics
 from helpers.engine.protocols import native_routes, open_inference_routes, task_routes, tensorflow_serving_routes
 from helpers.engine.registry import Registry
 from helpers.engine.targets import Target
 from helpers.engine.tasks import Tasks
+from helpers.engine.turns import Counts
 from helpers.errors import UserError
 from helpers.store import Store
 
 if TYPE_CHECKING:
     from helpers.engine.client import Client
-
-
-class _Uvicorn(uvicorn.Server):
-    """It says when it listens. Signals are the affair of whoever owns the process: it calls ``stop``."""
-
-    def __init__(self, config: uvicorn.Config, when_ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self.when_ready = when_ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        # In the next turn of the loop: who stops the server as soon as it is ready finds it running.
-        asyncio.get_running_loop().call_soon(self.when_ready)
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 @dataclass(frozen=True)
@@ -57,11 +44,12 @@ class Settings:
 
 @dataclass(frozen=True)
 class Shared:
-    """What the workers of one server have in common: two folders, in which each has its own files."""
+    """What the workers of one server have in common: two folders, in which each has its own files; and some numbers."""
 
     metrics: Path
     tasks: Path
     worker: str
+    connections: Counts
 
 
 class Server:
@@ -91,15 +79,15 @@ class Server:
         self._socket = listening
         self._notes_to_others = shared is not None
         self.host, self.port = listening.getsockname()[:2]
-        self._uvicorn = _Uvicorn(_uvicorn_settings(self.app, settings.grace), when_ready)
+        self._http = HttpServer(self.app, settings.grace, when_ready, shared.connections if shared else None)
 
     @property
     def address(self) -> str:
         return address_of(self._socket) if self._socket.fileno() >= 0 else f"http://{self.host}:{self.port}"
 
-    @property
+    @cached_property
     def client(self) -> "Client":
-        """Someone to ask it."""
+        """Someone to ask it, until it ends."""
         from helpers.engine.client import Client
 
         return Client(self.address)
@@ -120,10 +108,12 @@ class Server:
         try:
             for target in self.targets:
                 await self._take_in(target)
+            services = [self.services.endpoints[each] for each in self.targets if not isinstance(each, str)]
+            describe.add_to(self.app, [endpoint for endpoints in services for endpoint in endpoints.values()])
             self.app.ready = True
             if self._notes_to_others:
                 notes = asyncio.create_task(self._note_each_second())
-            await self._uvicorn.serve([self._socket])
+            await self._http.serve([self._socket])
         finally:
             self.app.ready = False
             if notes is not None:
@@ -135,7 +125,8 @@ class Server:
 
     def stop(self) -> None:
         """Take no more, and come to an end. From any thread."""
-        self._uvicorn.should_exit = True
+        self.app.ready = False
+        self._http.should_exit = True
 
     async def _take_in(self, target: Target) -> None:
         if isinstance(target, str):
@@ -184,18 +175,34 @@ def serve(
     try:
         yield server
     finally:
+        if "client" in vars(server):
+            server.client.close()
         server.stop()
         thread.join()
     if failed:
         raise failed[0]
 
 
+def end_in_time(server: Server, tidy: Callable[[], None]) -> None:
+    """For a process that is a server and nothing else: stop it, and let nothing in it outlast the grace time."""
+
+    def give_up() -> None:
+        log.error("not everything came to its end in time")
+        tidy()
+        os._exit(1)
+
+    server.stop()
+    timer = threading.Timer(server.settings.grace, give_up)
+    timer.daemon = True
+    timer.start()
+
+
 def new_loop() -> asyncio.AbstractEventLoop:
-    """uvloop's, where it exists (not on Windows)."""
+    """uvloop's, where it exists. On Windows the one of which several processes can share a socket."""
     try:
         import uvloop
     except ImportError:
-        return asyncio.new_event_loop()
+        return asyncio.SelectorEventLoop()
     loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
     return loop
 
@@ -209,7 +216,6 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         raise UserError(f"Port {port} of {host} cannot be used: {error.strerror}.", "name another: --port 0.") from None
-    listening.set_inheritable(True)
     return listening
 
 
@@ -217,17 +223,3 @@ def address_of(listening: socket.socket) -> str:
     """Where a browser finds it."""
     host, port = listening.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _uvicorn_settings(app: App, grace: int) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        lifespan="off",
-        proxy_headers=False,
-        access_log=False,
-        log_level="error",
-        log_config=None,  # how a program logs is its own affair; uvicorn would take all handlers down first
-        timeout_graceful_shutdown=grace,
-        server_header=False,
-        date_header=False,
-    )

@@ -16,8 +16,10 @@ without a server, and so does a service that depends on others.
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints, overload
+
+import msgspec
 
 from helpers.engine.values import JsonValue, Value, value_of
 
@@ -38,6 +40,10 @@ class Batching:
     largest: int = 32
     window: float = 0.0
     target: float = math.inf
+
+    def __post_init__(self) -> None:
+        if not (self.largest >= 1 and self.window >= 0 and self.target > 0):
+            raise TypeError(f"{self}: largest is 1 or more, window 0 or more, and target above 0")
 
 
 @dataclass(frozen=True)
@@ -92,8 +98,11 @@ def task(*, keep: float = 3600.0) -> Callable[[F], F]: ...
 def task(method: Any = None, *, keep: float = 3600.0) -> Any:
     """Serve this method as a long-running task: submit, ask how it is, fetch the result or cancel.
 
-    The result is kept for ``keep`` seconds after the end.
+    The result is kept for ``keep`` seconds after the end. One that is an ordinary function cannot be
+    interrupted; of a generator each item is progress, and the last the result.
     """
+    if not keep >= 0:
+        raise TypeError(f"keep={keep}: a result is kept for 0 seconds or more")
     return _marked(_Marked(None, keep), method)
 
 
@@ -115,11 +124,15 @@ def service(
     """
 
     def mark(cls: C) -> C:
-        apis = {
-            attribute: _api_of(attribute, method, getattr(method, _MARK), cls)
-            for attribute, method in inspect.getmembers(cls, inspect.isfunction)
-            if isinstance(getattr(method, _MARK, None), _Marked)
-        }
+        if not isinstance(cls, type):
+            raise TypeError(f"@service is put before a class, and its settings are named; it got {cls!r}")
+        if not (min(workers, threads, most_waiting) >= 1 and timeout > 0):
+            raise TypeError(f"{cls.__name__}: workers, threads and most_waiting are 1 or more, and timeout above 0")
+        apis = {}
+        for attribute, method in inspect.getmembers_static(cls):
+            marked = getattr(getattr(method, "__func__", method), _MARK, None)
+            if isinstance(marked, _Marked):
+                apis[attribute] = _api_of(attribute, method, marked, cls)
         if not apis:
             raise TypeError(f"{cls.__name__} serves nothing: mark a method with @api")
         spec = ServiceSpec(name or cls.__name__, cls, apis, workers, threads, timeout, most_waiting, finite_only)
@@ -137,6 +150,10 @@ def spec_of(cls: Any) -> ServiceSpec | None:
 
 def _marked(mark: _Marked, method: Any) -> Any:
     def put(method: F) -> F:
+        if not inspect.isfunction(method):
+            raise TypeError(
+                f"@api and @task are put before an ordinary method, and settings named; they got {method!r}"
+            )
         setattr(method, _MARK, mark)
         return method
 
@@ -145,14 +162,16 @@ def _marked(mark: _Marked, method: Any) -> Any:
 
 def _api_of(name: str, method: Callable[..., Any], marked: _Marked, cls: type) -> Api:
     where = f"{cls.__name__}.{name}"
+    if not inspect.isfunction(method) or not inspect.signature(method).parameters:
+        raise TypeError(f"{where}: an API is an ordinary method, with self")
     try:
         hints = get_type_hints(method, include_extras=True)
-    except NameError as error:
+    except (NameError, AttributeError, SyntaxError) as error:
         raise TypeError(f"{where}: an annotation cannot be read: {error}") from None
     _, *parameters = inspect.signature(method).parameters.values()
     for parameter in parameters:
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise TypeError(f"{where}: *{parameter.name} cannot come over the wire; name each parameter")
+        if parameter.kind not in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            raise TypeError(f"{where}: an API's parameters are ordinary ones; {parameter} is not")
         if parameter.name not in hints:
             raise TypeError(
                 f"{where}: say what {parameter.name} is, as in {parameter.name}: Tensor['float32', 'batch']"
@@ -164,9 +183,9 @@ def _api_of(name: str, method: Callable[..., Any], marked: _Marked, cls: type) -
     found = Api(
         name=name,
         method=method,
-        parameters={parameter.name: value_of(hints[parameter.name], parameter.name) for parameter in parameters},
+        parameters={each.name: _value_of(hints[each.name], each.name, where) for each in parameters},
         defaults={each.name: each.default for each in parameters if each.default is not each.empty},
-        result=_result_of(result),
+        result=value_of(result, f"the answer of {where}"),
         batching=marked.batching,
         is_async=inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method),
         streams=streams,
@@ -177,9 +196,15 @@ def _api_of(name: str, method: Callable[..., Any], marked: _Marked, cls: type) -
     return found
 
 
-def _result_of(annotation: Any) -> Value:
-    found = value_of(annotation, "the answer")
-    return replace(found, type=Any) if isinstance(found, JsonValue) and get_origin(annotation) is tuple else found
+def _value_of(annotation: Any, name: str, where: str) -> Value:
+    found = value_of(annotation, name)
+    if isinstance(found, JsonValue):
+        try:  # each refuses some of what cannot come as JSON
+            msgspec.json.Decoder(found.type)
+            msgspec.json.schema(found.type)
+        except TypeError:
+            raise TypeError(f"{where}: {name} is {found.type}, which cannot be read from JSON") from None
+    return found
 
 
 def _expect_rows(api: Api, where: str) -> None:
@@ -193,3 +218,8 @@ def _expect_rows(api: Api, where: str) -> None:
             raise TypeError(f"{where}: {name} has no rows to batch; its first axis needs a name, or it a list")
     if not api.parameters or api.defaults:
         raise TypeError(f"{where}: a batched method needs parameters, and none of them may have a default")
+    told = api.result.type if isinstance(api.result, JsonValue) else None
+    if not (api.result.has_rows or told is Any or (get_origin(told) or told) in (tuple, dict)):
+        raise TypeError(
+            f"{where}: the answer to a batch needs a row for each of its rows; its annotation promises none"
+        )

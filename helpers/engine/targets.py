@@ -1,7 +1,6 @@
 """What can be served, as it is named on a command line: ``module:Service``, or a tag of the store."""
 
 import importlib
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,9 @@ Target = str | type  # a tag, or a service's class
 def resolve(named: str, folder: Path | None = None) -> Target:
     """The class of ``module:Service``, whose module is looked for in ``folder`` too; a tag as it is."""
     module, colon, name = named.partition(":")
-    if not colon or not re.fullmatch(r"[A-Za-z_]\w*", name):
+    if not colon or not name.isidentifier():
         return named  # digits, digits:2
-    if re.fullmatch(r"[a-z]+", name) and not _is_there(module, folder):
+    if not name[0].isupper() and not _is_there(module, folder):
         return named  # digits:prod
     found = getattr(_imported(module, folder, named), name, None)
     if spec_of(found) is None:

@@ -8,7 +8,7 @@ For Python they are numpy arrays, and dictionaries of columns; a method can be c
 them as with any others. The engine reads the annotation and checks what comes from outside.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, Any, get_args, get_origin
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from helpers.engine.errors import invalid
 from helpers.runtime import InputError, TensorSpec
 
-MODES = {"L": 2, "RGB": 3, "RGBA": 3}  # Pillow's names, and the axes of the array
+MODES: dict[str, tuple[int, ...]] = {"L": (), "RGB": (3,), "RGBA": (4,)}  # Pillow's names, and the axes of a pixel
 Array = NDArray[Any]
 
 
@@ -42,6 +42,20 @@ class TensorValue:
         except InputError as error:
             raise invalid(error.name, error.given, error.expected) from None
 
+    def promised(self, answer: Any) -> Array:
+        """What a method answered, as its annotation promises; else the service is at fault, and not the caller."""
+        array, spec = np.asarray(answer), self.spec
+        if spec.dtype == object and array.dtype.kind == "U":
+            array = array.astype(object)
+        sizes = zip(array.shape, spec.shape, strict=False)
+        if (
+            array.dtype != spec.dtype
+            or array.ndim != len(spec.shape)
+            or any(size != wanted for size, wanted in sizes if isinstance(wanted, int))
+        ):
+            raise TypeError(f"{spec.name} should be {spec}, and is {array.dtype} of shape {array.shape}")
+        return array
+
     def kind(self, value: Array) -> object:
         """What may go together in a batch."""
         return value.shape[1:]
@@ -60,8 +74,24 @@ class ImageValue:
     has_rows = False
 
     def check(self, value: Any, finite_only: bool = False) -> None:
-        if not (isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim == MODES[self.mode]):
+        if not self._is_right(value):
             raise invalid(self.name, "no picture", f"a picture, as uint8 of {self.mode}")
+
+    def promised(self, answer: Any) -> Array:
+        array = np.asarray(answer)
+        if not self._is_right(array):
+            raise TypeError(f"{self.name} should be uint8 of {self.mode}, and is {array.dtype} of shape {array.shape}")
+        return array
+
+    def _is_right(self, value: Any) -> bool:
+        channels = MODES[self.mode]
+        return (
+            isinstance(value, np.ndarray)
+            and value.dtype == np.uint8
+            and value.ndim == 2 + len(channels)
+            and value.shape[2:] == channels
+            and value.size > 0
+        )
 
     def named(self, name: str) -> "ImageValue":
         return ImageValue(self.mode, name)
@@ -82,15 +112,29 @@ class TableValue:
     def check(self, value: Any, finite_only: bool = False) -> None:
         if not isinstance(value, Mapping):
             raise invalid(self.name, f"a {type(value).__name__}", str(self))
-        if value.keys() != self.columns.keys():
-            wrong = sorted(value.keys() ^ self.columns.keys())[0]
-            raise invalid(
-                f"{self.name}.{wrong[:80]}", "missing" if wrong in self.columns else "not a column", str(self)
-            )
+        self.expect_columns(value.keys(), self.name)
         for column, spec in self.specs.items():
             TensorValue(spec).check(value[column], finite_only)
         if len({len(column) for column in value.values()}) > 1:
             raise invalid(self.name, "of columns of different lengths", "as many values in each column")
+
+    def expect_columns(self, names: Collection[str], where: str) -> None:
+        """Refuse a table, or a row of it, that has others or lacks some."""
+        for name in self.columns:
+            if name not in names:
+                raise invalid(f"{where}.{name}", "missing", str(self))
+        for name in names:
+            if name not in self.columns:
+                raise invalid(f"{where}.{name[:80]}", "not a column", str(self))
+
+    def promised(self, answer: Any) -> dict[str, Array]:
+        if not isinstance(answer, Mapping) or answer.keys() != self.columns.keys():
+            told = sorted(answer) if isinstance(answer, Mapping) else type(answer).__name__
+            raise TypeError(f"{self.name} should be {self}, and is {told}")
+        columns = {name: TensorValue(spec).promised(answer[name]) for name, spec in self.specs.items()}
+        if len({len(column) for column in columns.values()}) > 1:
+            raise TypeError(f"{self.name} has columns of different lengths")
+        return columns
 
     def kind(self, value: Any) -> object:
         return None
@@ -116,6 +160,9 @@ class JsonValue:
 
     def check(self, value: Any, finite_only: bool = False) -> None:
         """It was checked when it was decoded."""
+
+    def promised(self, answer: Any) -> Any:
+        return answer
 
     def kind(self, value: Any) -> object:
         return None
@@ -143,6 +190,10 @@ def tensor(name: str, dtype: np.dtype[Any], shape: tuple[int | str, ...]) -> Ten
 
 def value_of(annotation: Any, name: str = "") -> Value:
     """What an annotation says."""
+    if isinstance(annotation, _Annotation):
+        raise TypeError(
+            f"{name}: say which one, as in Tensor['float32', 'batch'], Image['RGB'], Table[{{'age': 'int64'}}]"
+        )
     for extra in get_args(annotation)[1:] if get_origin(annotation) is Annotated else ():
         if isinstance(extra, TensorValue | ImageValue | TableValue):
             return extra.named(name)
@@ -150,33 +201,33 @@ def value_of(annotation: Any, name: str = "") -> Value:
 
 
 def _read_tensor(given: Any) -> TensorValue:
-    dtype, *shape = given if isinstance(given, tuple) else (given,)
+    dtype, *shape = given if isinstance(given, tuple) and given else (given,)
     if not all(isinstance(size, str) or (type(size) is int and size >= 0) for size in shape):
         raise TypeError(f"Tensor[{given}]: an axis is a number, or a name if it may have any size")
     return tensor("", _dtype(dtype, f"Tensor[{given}]"), tuple(shape))
 
 
 def _read_image(given: Any) -> ImageValue:
-    if given not in MODES:
+    if not isinstance(given, str) or given not in MODES:
         raise TypeError(f"Image[{given!r}]: a picture is one of {', '.join(MODES)}")
     return ImageValue(given)
 
 
 def _read_table(given: Any) -> TableValue:
-    if not isinstance(given, Mapping) or not given:
+    if not isinstance(given, Mapping) or not given or not all(isinstance(name, str) for name in given):
         raise TypeError('a table names its columns and their types: Table[{"age": "float32", "city": "str"}]')
     return TableValue({name: _dtype(dtype, f"the column {name}") for name, dtype in given.items()})
 
 
 def _dtype(given: Any, where: str) -> np.dtype[Any]:
-    if given in (str, "str"):
+    if given is str or given == "str":
         return np.dtype(object)
     try:
-        dtype: np.dtype[Any] = np.dtype(given)
-    except TypeError:
-        raise TypeError(f"{where}: {given!r} is no type of numbers; str, float32, int64 are") from None
-    if dtype.kind not in "biuf":
-        raise TypeError(f"{where}: {dtype} cannot be sent; numbers, bool and str can")
+        dtype: np.dtype[Any] = np.dtype(given).newbyteorder("=")
+    except (TypeError, ValueError):
+        dtype = np.dtype(object)
+    if given is None or dtype.kind not in "biuf":
+        raise TypeError(f"{where}: {given!r} is no type that can be sent; bool, float32, int64 and str are")
     return dtype
 
 

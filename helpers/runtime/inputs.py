@@ -86,9 +86,13 @@ class TensorSpec:
     def refusal(self, given: str) -> InputError:
         return InputError(self.name, str(self), given)
 
-    def __str__(self) -> str:
+    @cached_property
+    def _told(self) -> str:
         dtype = "strings" if self.dtype == object else str(self.dtype)
         return f"{dtype} of shape ({', '.join(map(str, self.shape))}{',' if len(self.shape) == 1 else ''})"
+
+    def __str__(self) -> str:
+        return self._told
 
 
 def spec_of(argument: Any) -> TensorSpec:

@@ -1,5 +1,7 @@
 """``lesson("01")`` from the learner's side: staged hints, the real solution, helpful mistakes."""
 
+import os
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -65,3 +67,13 @@ def test_every_lesson_is_complete(found: lessons.LessonFiles) -> None:
         for task in found.tasks.values():
             assert len(task.hints) >= 2 and task.learned.endswith(".")
             assert lesson(found.number).solution(task.name).code
+
+
+def test_servers_of_this_machine_are_not_asked_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    from helpers import classroom
+
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "example.org")
+    monkeypatch.setenv("no_proxy", "")
+    classroom.ready()
+    assert urllib.request.proxy_bypass("127.0.0.1") and os.environ["NO_PROXY"].startswith("example.org,")

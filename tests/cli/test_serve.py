@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -23,31 +22,47 @@ def lab(tmp_path: Path) -> Path:
     return tmp_path / "lab"
 
 
-@pytest.fixture
-def serving(lab: Path) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "helpers", "serve", "net", "--port", "0"]
-    process = subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, "SERVELAB_HOME": str(lab)}, stdout=subprocess.PIPE, text=True
+def start(lab: Path, *arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "helpers", "serve", *arguments, "--port", "0"],
+        cwd=ROOT,
+        env={**os.environ, "SERVELAB_HOME": str(lab)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    yield process
-    if process.poll() is None:
-        process.kill()
-    process.communicate()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signal that asks a program to end")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_serves_until_it_is_told_to_stop(serving: "subprocess.Popen[str]", number: signal.Signals) -> None:
-    assert serving.stdout
-    line = serving.stdout.readline()
-    found = re.fullmatch(r"Serving net at (http://127\.0\.0\.1:\d+) \(Ctrl\+C stops\)\n", line)
-    assert found, line
-    question = {"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}]}
-    answer = httpx.post(f"{found[1]}/v2/models/net/infer", json=question, timeout=10)
-    assert answer.json()["outputs"][0]["data"] == [2, 4, 6]
-    serving.send_signal(number)
-    assert serving.wait(timeout=15) == 0
-    assert serving.stdout.read() == "Stopped: what was accepted has been answered.\n"
+@pytest.mark.parametrize(
+    ("number", "workers"), [(signal.SIGTERM, "1"), (signal.SIGINT, "1"), (signal.SIGTERM, "2"), (signal.SIGINT, "2")]
+)
+def test_it_serves_until_it_is_told_to_stop(lab: Path, number: signal.Signals, workers: str) -> None:
+    process = start(lab, "net", "--workers", workers)
+    try:
+        assert process.stdout
+        line = process.stdout.readline()
+        found = re.fullmatch(r"Serving net at (http://127\.0\.0\.1:\d+) \(Ctrl\+C stops\)\n", line)
+        assert found, line
+        question = {"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}]}
+        answer = httpx.post(f"{found[1]}/v2/models/net/infer", json=question, timeout=10)
+        assert answer.json()["outputs"][0]["data"] == [2, 4, 6]
+        assert f"servelab_workers {workers}\n" in httpx.get(f"{found[1]}/metrics").text
+        process.send_signal(number)
+        assert process.communicate(timeout=15) == ("Stopped: what was accepted has been answered.\n", "")
+        assert process.returncode == 0
+    finally:
+        process.kill()
+
+
+def test_what_a_worker_cannot_serve_is_told_as_one_sentence(lab: Path) -> None:
+    process = start(lab, "net:9", "--workers", "2")
+    try:
+        stdout, stderr = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert (stdout, process.returncode) == ("", 2)
+    assert re.fullmatch(r"servelab: net has no version '9'[^\n]*\n  Remedy: [^\n]+\n", stderr), stderr
 
 
 @pytest.mark.parametrize(
@@ -55,6 +70,7 @@ def test_it_serves_until_it_is_told_to_stop(serving: "subprocess.Popen[str]", nu
     [
         ([], "arguments are required: TARGET"),
         (["net", "--port", "70000"], "'70000' is not a port"),
+        (["net", "--workers", "0"], "Argument --workers: invalid choice: 0"),
         (["net:9", "--port", "0"], "net has no version '9'"),
         (["other", "--port", "0"], "There is no model called 'other'"),
         (["../net", "--port", "0"], "'../net' is no name for a model"),

@@ -1,10 +1,12 @@
 """Models of the tests, served for real: on a socket, over HTTP."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
+from PIL import Image
 
 from helpers.store import Store
 
@@ -38,3 +40,10 @@ def store_with_two_versions(folder: Path) -> Store:
     store.alias("net:1", "prod")
     store.save("net", twice_and_sum(folder / "net.onnx", 3.0))
     return store
+
+
+def picture_file(pixels: np.ndarray, form: str) -> bytes:
+    """A picture as Pillow would save it."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, form)
+    return file.getvalue()

@@ -47,6 +47,16 @@ def test_it_goes_back_to_where_more_rows_were_done_in_a_second() -> None:
     assert size.limit <= 17
 
 
+@pytest.mark.parametrize(("in_four", "pays"), [(0.5, True), (0.85, True), (0.95, False), (1.3, False)])
+def test_company_pays_if_a_row_costs_notably_less_in_it(in_four: float, pays: bool) -> None:
+    size = BatchSize()
+    assert size.pays, "while nothing is known"
+    size.learn(1, 0.001)
+    assert size.pays
+    size.learn(4, 0.004 * in_four)
+    assert size.pays == pays
+
+
 @given(
     st.integers(1, 64), st.lists(st.tuples(st.integers(1, 64), st.floats(1e-6, 10)), max_size=60), st.floats(1e-3, 1)
 )

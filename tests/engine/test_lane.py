@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from helpers.engine import BatchSize, Scheduler
 from helpers.engine.errors import EngineError
-from helpers.engine.lane import ALONE, LOOK, Lane, answers_for
+from helpers.engine.lane import ALONE, LOOK, TRY_AGAIN, Lane, answers_for
 
 Arrays = list[np.ndarray]
 
@@ -20,11 +21,17 @@ def rows(*values: float) -> Arrays:
     return [np.array([[value] for value in values], np.float32)]
 
 
-def lane_for(run: Callable[[Arrays], Arrays], quick: bool = True, gathers: bool = True, **settings: Any) -> Lane:
+def lane_for(
+    run: Callable[[Arrays], Arrays],
+    quick: bool = True,
+    gathers: bool = True,
+    clock: Callable[[], float] = time.monotonic,
+    **settings: Any,
+) -> Lane:
     """A lane whose model is known to be quick, so that it runs on the loop; or to be slow."""
     size = BatchSize(16)
     size.learn(1, 1e-5 if quick else 1.0)
-    lane = Lane(run, Scheduler(time.monotonic, size, **settings))
+    lane = Lane(run, Scheduler(clock, size, **settings))
     lane._gathering = gathers
     return lane
 
@@ -71,8 +78,8 @@ async def test_a_lone_request_for_a_quick_model_is_answered_on_the_spot() -> Non
 @pytest.mark.parametrize("before", [0, 1, 5, 6, 7, 8])
 @pytest.mark.parametrize("company", [2, 3, 4, 5, 7, 8, 15, 16])
 async def test_several_in_one_turn_gather_from_then_on_and_lone_ones_end_it(company: int, before: int) -> None:
-    run = Doubler()
-    lane = lane_for(run, gathers=False)
+    run, ticks = Doubler(), count()
+    lane = lane_for(run, gathers=False, clock=lambda: 1e-5 * next(ticks))  # a batch costs no more than a row
     await asyncio.gather(*(lane.ask(rows(n), 1) for n in range(before)))
     await asyncio.sleep(0)
     lane._gathering, turns = False, 0
@@ -91,6 +98,22 @@ async def test_several_in_one_turn_gather_from_then_on_and_lone_ones_end_it(comp
         assert lane._gathering
         await lane.ask(rows(n), 1)
     assert not lane._gathering
+
+
+async def test_where_company_does_not_pay_nobody_gathers_but_it_is_tried_again() -> None:
+    run, now = Doubler(), 0.0
+
+    def each_row_costs_as_much(arrays: Arrays) -> Arrays:
+        nonlocal now
+        now += 1e-5 * len(arrays[0])
+        return run(arrays)
+
+    lane = lane_for(each_row_costs_as_much, gathers=False, clock=lambda: now)
+    for _ in range(3 * LOOK * TRY_AGAIN):
+        await asyncio.gather(*(lane.ask(rows(n), 1) for n in range(4)))
+        await asyncio.sleep(0)
+    batches = sum(size > 1 for size in run.sizes)
+    assert 2 <= batches <= 12 and run.sizes.count(1) > 50 * batches
 
 
 async def test_a_slow_model_runs_in_its_thread_and_requests_gather_meanwhile() -> None:
@@ -130,8 +153,11 @@ async def test_only_the_poisoned_fail(quick: bool) -> None:
 
 async def test_a_full_queue_and_a_deadline_that_cannot_be_kept_are_refused() -> None:
     lane = lane_for(Doubler(), most_rows=2)
+    waiting = asyncio.ensure_future(lane.ask(rows(1, 2), 2))
+    await asyncio.sleep(0)
     with pytest.raises(EngineError, match="too many") as refused:
-        await lane.ask(rows(1, 2, 3), 3)
+        await lane.ask(rows(3), 1)
+    assert (await waiting)[0].tolist() == [[2], [4]]
     assert refused.value.status == 503 and refused.value.retry_after is not None
     with pytest.raises(EngineError, match="could not be answered in time") as refused:
         await lane_for(Doubler(), quick=False).ask(rows(1), 1, deadline=time.monotonic() + 0.1)
@@ -166,6 +192,102 @@ async def test_what_was_cancelled_never_runs() -> None:
     found = await asyncio.gather(*asked, return_exceptions=True)
     assert isinstance(found[1], asyncio.CancelledError) and run.sizes in ([2], [3])
     assert found[2][0].tolist() == [[4]]  # type: ignore[index]
+
+
+class Gate:
+    """A model that several threads may enter; each waits there until it is let go."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.inside: list[list[float]] = []
+        self.most = self.now = 0
+        self.lock = threading.Lock()
+
+    def __call__(self, arrays: Arrays) -> Arrays:
+        with self.lock:
+            self.inside.append(arrays[0].ravel().tolist())
+            self.now += 1
+            self.most = max(self.most, self.now)
+        assert self.go.wait(10)
+        with self.lock:
+            self.now -= 1
+        return (arrays[0] * 2,)
+
+
+def lane_of_threads(gate: Gate, threads: int) -> Lane:
+    return Lane(gate, Scheduler(time.monotonic, BatchSize(4)), threads=threads)
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    while not is_so():
+        await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+async def test_as_many_batches_at_once_as_there_are_threads(threads: int) -> None:
+    gate = Gate()
+    lane = lane_of_threads(gate, threads)
+    asked = []
+    for number in range(12):
+        asked.append(asyncio.ensure_future(lane.ask(rows(number), 1)))
+        await until(lambda: len(gate.inside) == min(len(asked), threads))  # the first ones run alone
+    await until(lambda: lane.scheduler.queued_rows == 12 - threads)
+    assert sorted(gate.inside) == [[number] for number in range(threads)]
+    gate.go.set()
+    assert [answer[0].tolist() for answer in await asyncio.gather(*asked)] == [[[2 * n]] for n in range(12)]
+    assert gate.most == threads and sorted(chain(*gate.inside)) == list(range(12))
+    await lane.drain()
+
+
+async def test_draining_waits_for_all_threads_and_all_who_wait() -> None:
+    gate = Gate()
+    lane = lane_of_threads(gate, 2)
+    asked = [asyncio.ensure_future(lane.ask(rows(number), 1, kind=number % 3)) for number in range(9)]
+    await until(lambda: len(gate.inside) == 2)
+    draining = asyncio.ensure_future(lane.drain())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not draining.done() and lane.scheduler.queued_rows == 3
+    gate.go.set()
+    await draining
+    assert all(each.done() for each in asked), "and nobody was left behind"
+    assert [(await each)[0].tolist() for each in asked] == [[[2 * number]] for number in range(9)]
+
+
+async def test_deadlines_are_watched_while_all_threads_are_busy_and_a_free_one_is_used() -> None:
+    gate = Gate()
+    lane = lane_of_threads(gate, 2)
+    lane.scheduler.size.learn(1, 1.0)
+    first = asyncio.ensure_future(lane.ask(rows(0), 1))
+    await until(lambda: len(gate.inside) == 1)
+    second = asyncio.ensure_future(lane.ask(rows(1), 1, deadline=time.monotonic() + 1.5))  # too late for one thread
+    await until(lambda: len(gate.inside) == 2)
+    with pytest.raises(EngineError, match="could not be answered in time"):
+        await lane.ask(rows(2), 1, deadline=time.monotonic() + 0.01)
+    lane.scheduler.size._seconds.clear()  # it knows nothing any more, and lets everyone in
+    lane.scheduler.size._expected.clear()
+    with pytest.raises(EngineError, match="ran out"):
+        await lane.ask(rows(3), 1, deadline=time.monotonic() + 0.01)
+    assert not first.done() and not second.done() and lane.scheduler.queued_rows == 0
+    gate.go.set()
+    await asyncio.gather(first, second)
+    assert gate.inside == [[0], [1]]
+    await lane.drain()
+
+
+@pytest.mark.parametrize("quick", [True, False])
+async def test_a_lane_that_is_flooded_leaves_turns_to_another(quick: bool) -> None:
+    flooded, other = lane_for(Doubler(), quick, most_rows=10_000), lane_for(Doubler())
+    flood = [asyncio.ensure_future(flooded.ask(rows(number), 1)) for number in range(2000)]
+    await until(lambda: flooded.batches > 3)
+    while flooded.scheduler.queued_rows:
+        before = flooded.batches
+        other._gathering = True  # it takes its turn, and is not answered on the spot
+        await other.ask(rows(1), 1)
+        assert flooded.batches - before <= 2
+    await asyncio.gather(*flood)
+    assert other.batches > 20
+    flooded.close()
 
 
 async def test_kinds_do_not_mix() -> None:

@@ -94,7 +94,7 @@ def test_outputs_that_were_asked_for_and_how() -> None:
     assert head["outputs"][0]["parameters"] == {"binary_data_size": 8} and "data" not in head["outputs"][0]
     assert head["outputs"][1]["data"] == [0, 0] and bytes(parts[1]) == np.ones(2, "<f4").tobytes()
     with pytest.raises(EngineError, match="outputs is 'z'"):
-        encode("net", "1", Asked("", {}, outputs=("z",)), {"a": np.zeros(2)})
+        encode("net", "1", Asked("", {}, outputs={"z": False}), {"a": np.zeros(2)})
 
 
 def one_input(**changes: Any) -> bytes:
@@ -121,12 +121,21 @@ NESTED_DATA = one_input(data=...)[:-3] + b', "data": ' + b"[" * 200_000 + b"]" *
         (one_input(shape=[2, 3]), None, 422, r"4 elements; expected 6, as its shape \[2, 3\] says"),
         (one_input(shape=[2**40, 2**40]), None, 422, "at most"),
         (one_input(shape=[2**70]), None, 422, "at most 268,435,456"),
+        (one_input(shape=[10**4000, 10**4000]), None, 422, "at most 268,435,456"),
+        (one_input(shape=[-(10**4000)] * 2), None, 422, "axes of 0 or more"),
+        (one_input(shape=[0, 10**4000], data=[]), None, 422, "at most 268,435,456"),
+        (one_input(shape=[0] + [2**28] * 9, data=[]), None, 422, "at most 268,435,456"),
+        (one_input(shape=[0, 2**62], data=..., parameters={"binary_data_size": 0}), None, 422, "at most 268,435,456"),
         (one_input(shape=[1] * 100), None, 422, "100 axes"),
+        (one_input(name="n" * 10_000, shape=[3]), None, 422, "nnn is 4 elements"),
         (one_input(shape=[0, 2]), None, 422, "4 elements; expected 0"),
         (one_input(datatype="FLOAT"), None, 422, "of the type 'FLOAT'; expected one of BOOL"),
         (one_input(data=...), None, 422, "without data"),
         (one_input(data=["a"] * 4), None, 422, "of another type"),
         (one_input(data=[1, 2, 3, None]), None, 422, "of another type"),
+        (one_input(datatype="BYTES", data=["?"] * 4).replace(b"?", b"\xff"), None, 400, "not JSON"),
+        (one_input(datatype="BYTES", data=[["?"] * 2] * 2).replace(b"?", b"\xff"), None, 400, "not JSON"),
+        (one_input(datatype="BYTES", data=["?"] * 4).replace(b"?", b"\\ud800"), None, 400, "not JSON"),
         (one_input(data=[[1, 2], [3]]), None, 422, "not nested as its shape says"),
         (one_input(data=[[1, 2, 3], [4]]), None, 422, "not nested as its shape says"),
         (one_input(data=[[[1, 2], [3, 4]]]), None, 422, "not nested as its shape says"),

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import pytest
@@ -134,6 +135,83 @@ def test_what_runs_now_counts(clock: Clock) -> None:
     scheduler.finish(running)
 
 
+@pytest.mark.parametrize(
+    ("executors", "running", "seconds", "admitted"),
+    [
+        (1, [8], 0.85, False),
+        (2, [8], 0.15, True),
+        (2, [8, 1], 0.15, False),
+        (2, [8, 1], 0.25, True),
+        (2, [], 0.05, False),
+    ],
+)
+def test_an_executor_that_is_free_or_soon_will_be_is_counted_on(
+    clock: Clock, executors: int, running: list[int], seconds: float, admitted: bool
+) -> None:
+    scheduler = known(clock, a_row=0.1)
+    scheduler.executors = executors
+    for rows in running:
+        scheduler.admit(Job(rows))
+        scheduler.take()
+    job = Job(rows=1, deadline=clock.now + seconds)
+    if admitted:
+        scheduler.admit(job)
+        assert scheduler.take() == [job]
+    else:
+        with pytest.raises(Refused, match="late"):
+            scheduler.admit(job)
+
+
+def test_a_queue_is_shared_by_the_executors(clock: Clock) -> None:
+    """Four batches of 0.8 s run, and four wait: a fifth is done after 1.8 s at the soonest, and not after 7.2."""
+    scheduler = known(clock, a_row=0.1)
+    scheduler.executors = 4
+    for _ in range(4):
+        scheduler.admit(Job(rows=8))
+        scheduler.take()
+    admitted(scheduler, *(Job(rows=8, deadline=clock.now + 1.61) for _ in range(4)))
+    with pytest.raises(Refused, match="late"):
+        scheduler.admit(Job(rows=8, deadline=clock.now + 1.79))
+    scheduler.admit(Job(rows=8, deadline=clock.now + 1.81))
+
+
+def test_a_request_with_more_rows_than_there_is_room_for_waits_alone(clock: Clock) -> None:
+    scheduler = Scheduler(clock, most_rows=10)
+    (large,) = admitted(scheduler, Job(rows=50))
+    with pytest.raises(Refused, match="full"):
+        scheduler.admit(Job(rows=1))
+    assert scheduler.take() == [large]
+    scheduler.admit(Job(rows=1))
+    with pytest.raises(Refused, match="full"):
+        scheduler.admit(Job(rows=50))
+
+
+def test_who_has_left_makes_room(clock: Clock) -> None:
+    scheduler, gone, looks = Scheduler(clock, most_rows=10), set(range(5)), []
+
+    def has_left(number: int) -> bool:
+        looks.append(number)
+        return number in gone
+
+    waiting = admitted(scheduler, *(Job(1, has_left=partial(has_left, number)) for number in range(10)))
+    (new,) = admitted(scheduler, Job(rows=5))
+    assert set(scheduler.dropped()) == set(waiting[:5]) and scheduler.queued_rows == 10
+    for _ in range(100):
+        with pytest.raises(Refused, match="full"):
+            scheduler.admit(Job(rows=1))
+    assert len(looks) == 10, "it looks at all of them once, and not for each who is sent away"
+    assert scheduler.take() == waiting[5:] and scheduler.take() == [new]
+
+
+@pytest.mark.parametrize("kinds", [1, 3000])
+def test_when_thousands_have_left_the_next_one_runs(clock: Clock, kinds: int) -> None:
+    scheduler = Scheduler(clock, most_rows=10_000)
+    gone = admitted(scheduler, *(Job(1, kind=number % kinds, has_left=lambda: True) for number in range(3000)))
+    (honest,) = admitted(scheduler, Job(1, kind="honest"))
+    assert scheduler.take() == [honest] and scheduler.take() == []
+    assert len(scheduler.dropped()) == len(gone) and scheduler.queued_rows == 0
+
+
 def test_what_is_cancelled_or_expired_never_runs_and_is_told_once(clock: Clock) -> None:
     scheduler = Scheduler(clock)
     gone, late, good = admitted(scheduler, Job(1), Job(1, deadline=clock.now + 1), Job(1))
@@ -236,6 +314,72 @@ def test_with_costs_that_are_known_who_is_admitted_first_in_line_is_in_time(
     assert all(when <= job.deadline + 1e-9 for job, when in answered)
 
 
+class Run:
+    """Executors that take what arrives, on a clock that moves from event to event; costs are as measured."""
+
+    def __init__(self, a_row: float, executors: int) -> None:
+        self.clock = Clock()
+        self.scheduler = known(self.clock, a_row, largest=4)
+        self.scheduler.size.learn = lambda rows, seconds: None  # type: ignore[method-assign]  # it knows already
+        self.scheduler.executors = executors
+        self.a_row = a_row
+        self.running: list[tuple[float, int, list[Job]]] = []  # when it ends
+        self.answered: list[tuple[Job, float]] = []
+
+    def until(self, time: float) -> None:
+        while self.running and min(self.running)[0] <= time:
+            done = min(self.running)
+            self.running.remove(done)
+            self.clock.now = done[0]
+            self.scheduler.finish(done[2])
+            self.answered += [(job, self.clock.now) for job in done[2]]
+            self.start()
+        self.clock.now = max(self.clock.now, min(time, self.clock.now if time == math.inf else time))
+
+    def start(self) -> None:
+        while len(self.running) < self.scheduler.executors and (batch := self.scheduler.take()):
+            ends = self.clock.now + self.a_row * sum(job.rows for job in batch)
+            self.running.append((ends, batch[0].number, batch))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.integers(1, 4),
+    st.lists(
+        st.tuples(st.floats(0, 0.05), st.integers(1, 4), st.sampled_from([0.03, 0.2, 1.0, math.inf]), st.booleans()),
+        min_size=1,
+        max_size=60,
+    ),
+    st.floats(0.001, 0.02),
+)
+def test_with_any_number_of_executors_everyone_ends_once_and_nobody_is_sent_away_who_could_be_served(
+    executors: int, arrivals: list[tuple[float, int, float, bool]], a_row: float
+) -> None:
+    run, taken_in, left = Run(a_row, executors), [], set()
+    for gap, rows, allowance, leaves in arrivals:
+        run.until(run.clock.now + gap)
+        job = Job(rows, deadline=run.clock.now + allowance)
+        job.has_left = lambda job=job: job in left  # type: ignore[misc]
+        idle = len(run.running) < executors
+        try:
+            run.scheduler.admit(job)
+        except Refused:
+            assert not idle or a_row * rows > allowance - 1e-9, "an executor was free, and there was time enough"
+            continue
+        taken_in.append(job)
+        run.start()
+        assert not idle or any(job in batch for _, _, batch in run.running), "it ran at once"
+        if leaves and not any(job in batch for _, _, batch in run.running):
+            left.add(job)
+    run.until(math.inf)
+    dropped = run.scheduler.dropped()
+    assert Counter([*(job.number for job, _ in run.answered), *(job.number for job in dropped)]) == Counter(
+        job.number for job in taken_in
+    )
+    assert not left & {job for job, _ in run.answered} and run.scheduler.queued_rows == 0
+    assert all(job in left or job.deadline <= run.clock.now for job in dropped)
+
+
 class AnyOrder(RuleBasedStateMachine):
     """Whatever happens in whatever order: every request ends once, as an answer, a failure, or dropped."""
 
@@ -243,6 +387,8 @@ class AnyOrder(RuleBasedStateMachine):
         super().__init__()
         self.clock = Clock()
         self.scheduler = Scheduler(self.clock, BatchSize(6), most_rows=30)
+        self.scheduler.executors = 3
+        self.left: set[Job] = set()
         self.inside: set[Job] = set()
         self.ended: Counter[int] = Counter()
         self.running: list[list[Job]] = []
@@ -250,6 +396,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(rows=st.integers(1, 9), kind=st.sampled_from("ab"), seconds=st.sampled_from([0.01, 0.5, 5.0, math.inf]))
     def admit(self, rows: int, kind: str, seconds: float) -> None:
         job = Job(rows, kind, self.clock.now + seconds)
+        job.has_left = lambda: job in self.left
         try:
             self.scheduler.admit(job)
         except Refused as refused:
@@ -257,7 +404,7 @@ class AnyOrder(RuleBasedStateMachine):
         else:
             self.inside.add(job)
 
-    @precondition(lambda self: len(self.running) < 2)
+    @precondition(lambda self: len(self.running) < 3)
     @rule()
     def take(self) -> None:
         due = self.scheduler.due_at()
@@ -265,12 +412,12 @@ class AnyOrder(RuleBasedStateMachine):
         assert not batch or due is not None
         if batch:
             assert len({job.kind for job in batch}) == 1
-            assert all(not job.cancelled and job.deadline > self.clock.now for job in batch)
+            assert all(not job.is_unwanted and job.deadline > self.clock.now for job in batch)
             assert sum(job.rows for job in batch) <= 6 or len(batch) == 1
             self.running.append(batch)
 
     @precondition(lambda self: self.running)
-    @rule(which=st.integers(0, 1), works=st.booleans())
+    @rule(which=st.integers(0, 2), works=st.booleans())
     def end(self, which: int, works: bool) -> None:
         batch = self.running.pop(which % len(self.running))
         if works:
@@ -280,11 +427,19 @@ class AnyOrder(RuleBasedStateMachine):
         elif culprit := self.scheduler.fail(batch):
             self.leave(culprit)
 
-    @rule(at=st.integers(0, 20))
-    def cancel(self, at: int) -> None:
+    @rule(at=st.integers(0, 20), told=st.booleans())
+    def leave_early(self, at: int, told: bool) -> None:
         jobs = sorted(self.inside, key=lambda job: job.number)
-        if jobs:
+        if jobs and told:
             self.scheduler.cancel(jobs[at % len(jobs)])
+        elif jobs:
+            self.left.add(jobs[at % len(jobs)])
+
+    @rule()
+    def expire(self) -> None:
+        self.scheduler.expire()
+        assert all(not job.is_unwanted and job.deadline > self.clock.now for job in self.scheduler.waiting())
+        assert self.scheduler.first_deadline() > self.clock.now
 
     @rule(seconds=st.floats(0.001, 1))
     def wait(self, seconds: float) -> None:
@@ -298,7 +453,7 @@ class AnyOrder(RuleBasedStateMachine):
     @invariant()
     def nobody_is_lost(self) -> None:
         for job in self.scheduler.dropped():
-            assert job.cancelled or job.deadline <= self.clock.now
+            assert job.is_unwanted or job.deadline <= self.clock.now
             self.leave(job)
         waiting = list(self.scheduler.waiting())
         assert self.scheduler.queued_rows == sum(job.rows for job in waiting)

@@ -16,7 +16,7 @@ import pytest
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
-from helpers.engine.server import Server, Settings, listen, serve
+from helpers.engine.server import Server, listen, serve
 from helpers.errors import UserError
 from helpers.store import Store
 from tests.engine.served import store_with_two_versions, twice_and_sum
@@ -163,35 +163,6 @@ def test_other_mistakes_are_told_as_such(
     assert answer.status_code == status
     assert answer.json()["error"] and "Traceback" not in answer.text
     assert len(answer.content) < 2000
-
-
-def test_a_body_over_the_limit_is_refused_before_it_is_read(server: Server) -> None:
-    head = f"POST /v2/models/net/infer HTTP/1.1\r\nHost: x\r\nContent-Length: {10**12}\r\n\r\n"
-    with socket.create_connection((server.host, server.port), timeout=10) as raw:
-        raw.sendall(head.encode())
-        assert b" 413 " in raw.recv(4096).split(b"\r\n")[0]
-
-
-def test_a_body_that_grows_over_the_limit_is_refused_while_it_is_read(store: Store) -> None:
-    with listen("127.0.0.1", 0) as listening:
-        server = Server([], listening, store, Settings(largest_body=1000))
-
-    async def ask() -> int:
-        sent: list[dict[str, Any]] = []
-        parts = iter([{"type": "http.request", "body": b"x" * 400, "more_body": True}] * 9)
-
-        async def receive() -> dict[str, Any]:
-            return next(parts)
-
-        async def send(message: dict[str, Any]) -> None:
-            sent.append(message)
-
-        scope = {"type": "http", "method": "POST", "path": "/v2/models/net/infer", "headers": []}
-        await server.app(scope, receive, send)
-        assert len(list(parts)) == 6, "and no more of it was read"
-        return int(sent[0]["status"])
-
-    assert asyncio.run(ask()) == 413
 
 
 def test_a_body_that_comes_byte_by_byte(server: Server) -> None:

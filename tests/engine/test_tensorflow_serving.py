@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from helpers import zoo
 from helpers.convert import to_onnx
 from helpers.engine.errors import EngineError
-from helpers.engine.protocols.tensorflow_serving import decode, encode
+from helpers.engine.protocols.tensorflow_serving import decode, decode_examples, encode, encode_scores
 from helpers.engine.server import serve
 from helpers.runtime import TensorSpec
 from tests.engine.served import store_with_two_versions
 
+NAMES = ["zero", "one", "two", "3", "4", "5", "6", "7", "8", 9]
 ONE = (TensorSpec("x", np.dtype(np.float32), ("batch", 3)),)
 TWO = (TensorSpec("a", np.dtype(np.float32), ("batch", 2)), TensorSpec("b", np.dtype(np.int64), ("batch",)))
 TEXT = (TensorSpec("words", np.dtype(object), ("batch",)),)
@@ -30,7 +31,11 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """The module's models: two inputs and outputs; the digits of a Keras model; upper-case text."""
     folder = tmp_path_factory.mktemp("served")
     store = store_with_two_versions(folder)
-    store.save("digits", to_onnx(zoo.digits_keras(), zoo.flat_digits().test_images, folder / "digits.onnx"))
+    store.save(
+        "digits",
+        to_onnx(zoo.digits_keras(), zoo.flat_digits().test_images, folder / "digits.onnx"),
+        metadata={"classes": NAMES},
+    )
     with serve("net:prod", "digits", store=store) as server, httpx.Client(base_url=server.address, timeout=10) as made:
         yield made
 
@@ -60,6 +65,44 @@ def test_several_inputs_and_outputs_in_rows_and_columns(client: httpx.Client) ->
     assert columns == {"scaled": wanted.tolist(), "total": wanted.sum(axis=1).tolist()}
 
 
+def test_classes_and_values_of_examples(client: httpx.Client) -> None:
+    import tensorflow as tf
+
+    rows = zoo.flat_digits().test_images[:3]
+    probabilities = zoo.digits_keras()(tf.constant(rows)).numpy()
+    result = client.post(
+        "/v1/models/digits:classify", json={"examples": [{"pixels": row} for row in rows.tolist()]}
+    ).json()["result"]
+    for row, wanted in zip(result, probabilities, strict=True):
+        assert [label for label, _ in row] == ["zero", "one", "two", "3", "4", "5", "6", "7", "8", "9"]
+        assert np.allclose([score for _, score in row], wanted, atol=1e-5)
+    examples = {
+        "examples": [{"left": [1, 2, 3]}, {"left": [0, 0, 0], "right": [5, 5, 5]}],
+        "context": {"right": [1, 1, 1]},
+    }
+    assert client.post("/v1/models/net:regress", json=examples).json() == {"result": [15, 15]}
+    unnamed = client.post("/v1/models/net/labels/prod:classify", json=examples).json()["result"]
+    assert unnamed == [[["0", 3], ["1", 5], ["2", 7]], [["0", 5], ["1", 5], ["2", 5]]]
+
+
+def test_a_feature_of_one_number_may_be_the_number() -> None:
+    specs = (TensorSpec("age", np.dtype(np.float32), ("batch", 1)), TensorSpec("size", np.dtype(np.int64), ("batch",)))
+    body = b'{"examples": [{"age": 3, "size": 1}, {"age": [4], "size": 2}]}'
+    found = decode_examples(body, specs)
+    assert found["age"].tolist() == [[3], [4]] and found["size"].tolist() == [1, 2]
+    assert json.loads(encode_scores(found["age"], "regress")) == {"result": [3, 4]}
+    for wrong in (b'{"examples": [{"age": [[3]], "size": 1}]}', b'{"examples": [{"age": 3, "size": [1]}]}'):
+        with pytest.raises(EngineError):
+            decode_examples(wrong, specs)
+
+
+def test_outputs_without_rows_cannot_be_told_in_rows() -> None:
+    with pytest.raises(EngineError, match="rows, which the outputs"):
+        encode({"a": np.zeros(2), "b": np.zeros(())}, as_rows=True)
+    with pytest.raises(EngineError, match="rows, which the outputs"):
+        encode({"a": np.zeros(2), "b": np.zeros(3)}, as_rows=True)
+
+
 def test_versions_labels_status_and_metadata(client: httpx.Client) -> None:
     rows = {"instances": [{"left": [1, 2, 3], "right": [0, 0, 0]}]}
     for path in ("net", "net/versions/1", "net/labels/prod"):
@@ -82,6 +125,16 @@ def test_versions_labels_status_and_metadata(client: httpx.Client) -> None:
         ("POST", "net/labels/none:predict", {}, 404),
         ("POST", "net/labels/..:predict", {}, 404),
         ("POST", "net:guess", {}, 404),
+        ("POST", "digits:regress", {"examples": [{"pixels": [0.0] * 64}]}, 404),
+        ("GET", "net:classify", None, 405),
+        ("POST", "net:classify", {}, 400),
+        ("POST", "net:classify", {"examples": 1}, 400),
+        ("POST", "net:classify", {"examples": []}, 422),
+        ("POST", "net:classify", {"examples": [{"left": [1, 2, 3]}]}, 422),
+        ("POST", "net:classify", {"examples": [{"left": [1, 2, 3], "right": 1}]}, 422),
+        ("POST", "net:regress", {"examples": [{"left": [1, 2, 3]}], "context": {"other": [1, 2, 3]}}, 422),
+        ("POST", "net:regress", {"examples": [{}], "signature_name": "other"}, 422),
+        ("POST", "net:predict", {"inputs": {"left": [[1e39, 0, 0]], "right": [[0, 0, 0]]}}, 422),
         ("GET", "net:predict", None, 405),
         ("POST", "net:predict", {}, 400),
         ("POST", "net:predict", {"instances": [], "inputs": []}, 400),
@@ -159,13 +212,16 @@ JSON = st.recursive(
     ),
     max_leaves=9,
 )
-NEAR = st.dictionaries(st.sampled_from(["instances", "inputs", "signature_name"]), JSON, max_size=2)
+NEAR = st.dictionaries(
+    st.sampled_from(["instances", "inputs", "examples", "context", "signature_name"]), JSON, max_size=2
+)
 
 
 @given(st.binary(max_size=40) | NEAR.map(lambda value: json.dumps(value).encode()))
 def test_no_bytes_raise_anything_but_the_engines_errors(body: bytes) -> None:
     for specs in (ONE, TWO, TEXT):
-        try:
-            decode(body, specs)
-        except EngineError as error:
-            assert 400 <= error.status < 500
+        for read in (decode, decode_examples):
+            try:
+                read(body, specs)
+            except EngineError as error:
+                assert 400 <= error.status < 500

@@ -1,4 +1,5 @@
 """The contestants of ``bench engine`` that are not ours, each as its users would write it.
 
-Every file is run as ``python -m helpers.bench.servers.NAME MODEL.onnx PORT``.
+A file is run as ``python -m helpers.bench.servers.NAME MODEL.onnx PORT``, some with ``batching`` behind it;
+``session_loop``, which is no server, says itself how.
 """

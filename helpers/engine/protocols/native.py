@@ -24,6 +24,7 @@ from helpers.engine.values import ImageValue, JsonValue, TableValue, TensorValue
 
 JSON, NPY, PNG, CSV = "application/json", "application/x-npy", "image/png", "text/csv"
 LONGEST_NPY_HEADER = 4096
+_ABSENT: Any = msgspec.Raw(b"")
 
 
 class Reader:
@@ -31,19 +32,13 @@ class Reader:
 
     def __init__(self, api: Api) -> None:
         self.api = api
-        fields = [
-            (name, value.type, api.defaults[name]) if name in api.defaults else (name, value.type)
-            for name, value in api.parameters.items()
-            if isinstance(value, JsonValue)
-        ]
-        raw = [
-            (name, msgspec.Raw, msgspec.Raw(b"")) if name in api.defaults else (name, msgspec.Raw)
-            for name, value in api.parameters.items()
-            if not isinstance(value, JsonValue)
-        ]
-        asked = msgspec.defstruct(api.name, [*fields, *raw], kw_only=True, forbid_unknown_fields=True)
+        self.has_pictures = any(isinstance(value, ImageValue) for value in api.parameters.values())
+        fields: list[Any] = []  # of two of one name in an object the last one counts, as with most readers of JSON
+        for name, value in api.parameters.items():
+            kind = value.type if isinstance(value, JsonValue) else msgspec.Raw
+            fields.append((name, kind, msgspec.field(default=_ABSENT)) if name in api.defaults else (name, kind))
+        asked = msgspec.defstruct(api.name, fields, kw_only=True, forbid_unknown_fields=True)
         self._decoder = msgspec.json.Decoder(asked)
-        self._fits = set(asked.__struct_fields__)
         self._single = next(iter(api.parameters.values())) if len(api.parameters) == 1 else None
 
     @property
@@ -54,7 +49,7 @@ class Reader:
 
     def read(self, body: bytes, content_type: str) -> dict[str, Any]:
         """The values by name; each still to be checked."""
-        kind = content_type.partition(";")[0].strip().lower() or JSON
+        kind = _kind(content_type) or JSON
         match self._single:
             case TensorValue(spec) if kind == NPY:
                 return {spec.name: npy(body, spec.name)}
@@ -73,29 +68,39 @@ class Reader:
         try:
             asked = self._decoder.decode(body)
         except msgspec.ValidationError as error:
-            raise _explained(str(error)) from None
+            raise self._explained(str(error)) from None
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise malformed(f"the request is not JSON: {error}") from None
         named = {}
         for name, value in self.api.parameters.items():
             given = getattr(asked, name)
-            if isinstance(value, JsonValue):
-                named[name] = given
-            elif bytes(given) or name not in self.api.defaults:
-                named[name] = _from_raw(given, value)
+            if given is not _ABSENT:
+                named[name] = given if isinstance(value, JsonValue) else _from_raw(given, value)
         return named
+
+    def _explained(self, said: str) -> EngineError:
+        """msgspec's sentence, as an error of one field."""
+        what, _, place = said.partition(" - at `$")
+        field = place.strip("`.").partition(".")[0].partition("[")[0][:80]
+        if not field and "field `" in what:
+            field = what.partition("field `")[2].partition("`")[0][:80]
+            if "missing" in what:
+                return invalid(field, "missing", "a value for it")
+            return invalid(field, "not a parameter", f"one of {', '.join(self.api.parameters) or 'none'}")
+        return EngineError("invalid_input", f"{field or 'the request'}: {what[:300]}", field or None)
 
 
 def write(answer: Any, promised: Value, accept: str, content_type: str) -> tuple[bytes, str]:
     """The answer's bytes and what they are: in the form the caller accepts, else in that of its question."""
     if isinstance(promised, ImageValue):
         return pictures.encode(answer), PNG
-    if isinstance(promised, TensorValue) and (NPY in accept or (content_type == NPY and JSON not in accept)):
-        return to_npy(answer), NPY
-    if isinstance(promised, TableValue) and (CSV in accept or (content_type == CSV and JSON not in accept)):
-        return tables.to_csv(answer), CSV
-    if isinstance(promised, TableValue):
-        return msgspec.json.encode(tables.records(answer)), JSON
+    own = CSV if isinstance(promised, TableValue) else NPY
+    wants_own = own in accept or (_kind(content_type) == own and JSON not in accept)
+    match promised:
+        case TensorValue(spec) if wants_own and spec.dtype != object:  # texts have no form there
+            return to_npy(answer), NPY
+        case TableValue():
+            return (tables.to_csv(answer), CSV) if wants_own else (to_json(tables.records(answer)), JSON)
     return to_json(answer), JSON
 
 
@@ -123,11 +128,14 @@ def npy(body: bytes, field: str) -> NDArray[Any]:
     elements = check_shape(shape, field)
     if len(body) - start != elements * dtype.itemsize:
         raise invalid(field, f"{len(body) - start} bytes", f"{elements * dtype.itemsize}, as its shape {shape} says")
-    return np.frombuffer(body, dtype, offset=start).reshape(shape, order="F" if columns_first else "C")
+    array = np.frombuffer(body, dtype, offset=start).reshape(shape, order="F" if columns_first else "C")
+    return array.astype(dtype.newbyteorder("="), order="C")  # a copy: a method may change in place what it is given
 
 
 def to_npy(array: NDArray[Any]) -> bytes:
     """The array in numpy's file format."""
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"an array of {array.dtype} is no array of numbers, and cannot be sent as one")
     told = f"{{'descr': {array.dtype.str!r}, 'fortran_order': False, 'shape': {array.shape!r}, }}"
     told += " " * (-(len(told) + 11) % 64) + "\n"
     return b"\x93NUMPY\x01\x00" + len(told).to_bytes(2, "little") + told.encode() + array.tobytes()
@@ -144,15 +152,9 @@ def _from_raw(raw: msgspec.Raw, value: Value) -> Any:
     raise AssertionError(value)
 
 
-def _explained(said: str) -> EngineError:
-    """msgspec's sentence, as an error of one field."""
-    what, _, place = said.partition(" - at `$")
-    field = place.strip("`.").partition(".")[0].partition("[")[0]
-    if not field and "field `" in what:
-        field = what.partition("field `")[2].partition("`")[0]
-        missing = "missing" in what
-        return invalid(field[:80], "missing" if missing else "not a parameter", "a value for it" if missing else "none")
-    return EngineError("invalid_input", f"{field or 'the request'}: {what[:300]}", field[:80] or None)
+def _kind(content_type: str) -> str:
+    """A content type without its parameters."""
+    return content_type.partition(";")[0].strip().lower()
 
 
 def _plain(value: Any) -> Any:

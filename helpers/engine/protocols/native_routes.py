@@ -9,18 +9,21 @@ from helpers.engine.app import App
 from helpers.engine.endpoint import Caller, Endpoint
 from helpers.engine.errors import ClientGone, EngineError
 from helpers.engine.exchange import Answer, Request
+from helpers.engine.logs import log
 from helpers.engine.protocols import native
 from helpers.engine.protocols.task_routes import told
 from helpers.engine.tasks import Progress
 from helpers.errors import UserError
 
-EVENTS = b"text/event-stream"
+EVENTS, NDJSON = b"text/event-stream", b"application/x-ndjson"
+CHUNKS = {bytes: b"application/octet-stream", str: b"text/plain; charset=utf-8"}  # by the first item; else NDJSON
+_END: Any = object()
 
 
 def add_to(app: App, endpoint: Endpoint) -> None:
     """Let an application answer one API."""
     name = endpoint.api.name
-    if name in app.routes:
+    if name in app.routes or name == "tasks":  # where tasks are asked after
         raise UserError(f"Two things would answer at /{name}.", "rename one, or serve them on two ports.")
     app.routes[name] = _Route(app, endpoint).answer
 
@@ -37,7 +40,12 @@ class _Route:
             raise EngineError("not_found", f"nothing answers below /{api.name}; the API itself does")
         request.expect_method("POST")
         content_type = request.header(b"content-type")
-        values = self.endpoint.checked(self.reader.read(request.body, content_type))
+        read = self.reader.read
+        if self.reader.has_pictures:  # to unpack one takes long enough for others to notice
+            named = await asyncio.to_thread(read, request.body, content_type)
+        else:
+            named = read(request.body, content_type)
+        values = self.endpoint.checked(named)
         caller = Caller(request.deadline(self.endpoint.spec.timeout), request.has_left)
         if api.keep is not None:
             return self._submitted(values, request.header(b"accept"), content_type)
@@ -66,19 +74,41 @@ async def _streamed(items: AsyncGenerator[Any, None], request: Request) -> Answe
 
     The first item decides: until it is there, an error is told as any other is.
     """
+    items = _in_one_task(items)
     try:
         first = [await _unless_left(anext(items), request)]
     except StopAsyncIteration:
         first = []
+    items = _from_first(first, items)
     if EVENTS.decode() in request.header(b"accept"):
-        return Answer(
-            stream=_events(_from_first(first, items)), content_type=EVENTS, headers=[(b"cache-control", b"no-cache")]
-        )
-    if first and isinstance(first[0], bytes):
-        return Answer(stream=_chunks(_from_first(first, items)), content_type=b"application/octet-stream")
-    if first and isinstance(first[0], str):
-        return Answer(stream=_chunks(_from_first(first, items)), content_type=b"text/plain; charset=utf-8")
-    return Answer(stream=_chunks(_from_first(first, items)), content_type=b"application/x-ndjson")
+        return Answer(stream=_events(items), content_type=EVENTS, headers=[(b"cache-control", b"no-cache")])
+    kind = next((told for type_, told in CHUNKS.items() if first and isinstance(first[0], type_)), NDJSON)
+    return Answer(stream=_chunks(items), content_type=kind)
+
+
+async def _in_one_task(items: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+    """The items, made by one task, whoever takes them: what a generator opens (a time limit, a group of
+    tasks) belongs to the task that it was opened in.
+    """
+    made: asyncio.Queue[Any] = asyncio.Queue()
+    wanted = asyncio.Semaphore(0)
+
+    async def make() -> None:
+        async with contextlib.aclosing(items):
+            async for item in items:
+                made.put_nowait(item)
+                await wanted.acquire()
+
+    making = asyncio.create_task(make())
+    making.add_done_callback(lambda _: made.put_nowait(_END))
+    try:
+        while (item := await made.get()) is not _END:
+            yield item
+            wanted.release()
+        await making  # it raises what went wrong
+    finally:
+        making.cancel()
+        await asyncio.gather(making, return_exceptions=True)
 
 
 async def _from_first(first: list[Any], items: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
@@ -92,13 +122,10 @@ async def _from_first(first: list[Any], items: AsyncGenerator[Any, None]) -> Asy
 async def _chunks(items: AsyncGenerator[Any, None]) -> AsyncIterator[bytes]:
     async with contextlib.aclosing(items):
         async for item in items:
-            yield (
-                item
-                if isinstance(item, bytes)
-                else item.encode()
-                if isinstance(item, str)
-                else native.to_json(item) + b"\n"
-            )
+            if isinstance(item, str):
+                yield item.encode()
+            else:
+                yield item if isinstance(item, bytes) else native.to_json(item) + b"\n"
 
 
 async def _events(items: AsyncGenerator[Any, None]) -> AsyncIterator[bytes]:
@@ -106,20 +133,19 @@ async def _events(items: AsyncGenerator[Any, None]) -> AsyncIterator[bytes]:
     async with contextlib.aclosing(items):
         try:
             async for item in items:
-                yield (
-                    _event(item) if isinstance(item, str) else b"event: json\n" + _event(native.to_json(item).decode())
-                )
+                yield _event(item) if isinstance(item, str) else _event(native.to_json(item).decode(), "json")
+            yield _event("", "end")
         except EngineError as error:
-            yield b"event: error\n" + _event(error.body().decode())
-        except Exception:
-            yield b"event: error\n" + _event(EngineError("internal", "the stream broke off").body().decode())
-            raise
-        yield b"event: end\ndata:\n\n"
+            yield _event(error.body().decode(), "error")
+        except Exception as error:
+            log.error("a stream broke off", exc_info=error)
+            yield _event(EngineError("internal", "the stream broke off").body().decode(), "error")
 
 
-def _event(text: str) -> bytes:
+def _event(text: str, kind: str = "") -> bytes:
     text = text.replace("\r\n", "\n").replace("\r", "\n")  # each of them would end a line of the event
-    return b"".join(b"data: %b\n" % line.encode() for line in text.split("\n")) + b"\n"
+    lines = [f"event: {kind}", *(f"data: {line}" for line in text.split("\n")), "", ""]
+    return "\n".join(lines if kind else lines[1:]).encode()
 
 
 async def _unless_left(work: Any, request: Request) -> Any:
@@ -130,8 +156,7 @@ async def _unless_left(work: Any, request: Request) -> Any:
         await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
             working.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await working
+            await asyncio.gather(working, return_exceptions=True)
             raise ClientGone
         return working.result()
     finally:

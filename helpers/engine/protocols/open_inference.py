@@ -5,7 +5,6 @@ A request with binary tensors is a JSON header, whose length the HTTP header
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -38,14 +37,12 @@ class _Request(msgspec.Struct):
     parameters: dict[str, Any] = {}
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What a caller asked: tensors by name, and which outputs it wants in which form."""
+class Asked(msgspec.Struct):
+    """What a caller asked: tensors by name, and which outputs it wants, each with whether as bytes; else all alike."""
 
     id: str
     inputs: dict[str, NDArray[Any]]
-    outputs: tuple[str, ...] = ()
-    binary: frozenset[str] = field(default=frozenset())
+    outputs: dict[str, bool] = {}
     all_binary: bool = False
 
 
@@ -64,27 +61,27 @@ def decode(body: bytes | memoryview, header_length: str | None = None) -> Asked:
     inputs: dict[str, NDArray[Any]] = {}
     at = 0
     for given in request.inputs:
+        called = given.name[:80]  # in what is told of it
         if given.name in inputs:
-            raise invalid(given.name[:80], "there twice", "each input once")
-        dtype = dtype_called(given.datatype, given.name[:80])
+            raise invalid(called, "there twice", "each input once")
+        dtype = dtype_called(given.datatype, called)
         size = given.parameters.get("binary_data_size")
         if size is None:
             if not bytes(given.data):
-                raise invalid(given.name[:80], "without data", "data, or binary_data_size and bytes after the JSON")
-            inputs[given.name] = from_json(given.data, dtype, given.shape, given.name)
+                raise invalid(called, "without data", "data, or binary_data_size and bytes after the JSON")
+            inputs[given.name] = from_json(given.data, dtype, given.shape, called)
             continue
         if type(size) is not int or size < 0 or at + size > len(tail):
             left = len(tail) - at
-            raise invalid(given.name[:80], f"of {size!r:.40} bytes", f"no more than the {left} that follow")
-        inputs[given.name] = from_bytes(tail[at : at + size], dtype, given.shape, given.name)
+            raise invalid(called, f"of {size!r:.40} bytes", f"no more than the {left} that follow")
+        inputs[given.name] = from_bytes(tail[at : at + size], dtype, given.shape, called)
         at += size
     if at != len(tail):
         raise malformed(f"{len(tail) - at} bytes follow that no input claims")
     return Asked(
         id=request.id,
         inputs=inputs,
-        outputs=tuple(wanted.name for wanted in request.outputs),
-        binary=frozenset(wanted.name for wanted in request.outputs if wanted.parameters.get("binary_data") is True),
+        outputs={wanted.name: wanted.parameters.get("binary_data") is True for wanted in request.outputs},
         all_binary=request.parameters.get("binary_data_output") is True,
     )
 
@@ -93,15 +90,13 @@ def encode(
     model: str, version: str, asked: Asked, answers: Mapping[str, NDArray[Any]]
 ) -> tuple[Sequence[bytes | memoryview], int | None]:
     """The answer in parts, and the length of its JSON if bytes follow it."""
-    names = asked.outputs or tuple(answers)
     outputs, parts = [], []
-    for name in names:
+    for name, as_bytes in (asked.outputs or dict.fromkeys(answers, asked.all_binary)).items():
         if name not in answers:
             raise invalid("outputs", f"{name[:80]!r}", f"one of {', '.join(answers)}")
         array = answers[name]
         told: dict[str, Any] = {"name": name, "shape": array.shape, "datatype": name_of(array.dtype)}
-        as_json_possible = array.dtype != np.float16
-        if name in asked.binary or (asked.all_binary and name not in asked.outputs) or not as_json_possible:
+        if as_bytes or array.dtype == np.float16:  # which has no form in JSON
             raw = to_bytes(array)
             told["parameters"] = {"binary_data_size": len(raw)}
             parts.append(raw)

@@ -64,7 +64,8 @@ class OpenInference:
                 request.expect_method("POST")
                 self.app.registry.unload(name)
                 return _json({})
-        raise EngineError("not_found", f"Open Inference has no path /v2/{'/'.join(request.path)[:80]}")
+        path = "/".join(request.path)[:80]
+        raise EngineError("not_found", f"Open Inference has no path /v2/{path}; models answer at /v2/models/NAME/infer")
 
     async def _infer(self, request: Request, model: Servable) -> Answer:
         request.expect_method("POST")

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -19,21 +19,21 @@ Columns = dict[str, NDArray[Any]]
 def from_csv(body: bytes, table: TableValue) -> Columns:
     """Columns in the table's types; lines that do not fit are told by their number."""
     try:
-        lines = list(csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True))
+        reader = csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True)
+        names: list[str] = next(reader, [])
+        rows = [(reader.line_num, row) for row in reader if row]
     except (UnicodeDecodeError, csv.Error) as error:
         raise malformed(f"{table.name} is not CSV in UTF-8: {error}", table.name) from None
-    names, *rows = [line for line in lines if line] or [[]]
+    table.expect_columns(names, table.name)
     if len(set(names)) != len(names):
         raise invalid(table.name, "with one name for two columns", str(table))
-    for number, row in enumerate(rows, start=2):
+    for number, row in rows:
         if len(row) != len(names):
             raise invalid(table.name, f"{len(row)} values wide in line {number}", f"{len(names)}, as its first line is")
-    columns: Columns = {}
-    for place, name in enumerate(names):
-        dtype = table.columns.get(name)
-        values = [row[place] for row in rows]
-        columns[name] = _typed(values, dtype, name, table) if dtype is not None else np.array(values, object)
-    return columns
+    return {
+        name: _typed([row[place] for _, row in rows], table.columns[name], name, table)
+        for place, name in enumerate(names)
+    }
 
 
 def from_json(raw: msgspec.Raw, table: TableValue) -> Columns:
@@ -42,23 +42,19 @@ def from_json(raw: msgspec.Raw, table: TableValue) -> Columns:
         given = msgspec.json.decode(raw, type=list[dict[str, msgspec.Raw]] | dict[str, msgspec.Raw])
     except msgspec.ValidationError as error:
         raise invalid(table.name, f"no table ({error})", str(table)) from None
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise malformed(f"{table.name} is not JSON: {error}", table.name) from None
     if isinstance(given, list):
         for number, row in enumerate(given):
             if row.keys() != table.columns.keys():
-                wrong = sorted(row.keys() ^ table.columns.keys())[0]
-                raise invalid(f"{table.name}[{number}].{wrong[:80]}", "missing or not a column", str(table))
+                table.expect_columns(row, f"{table.name}[{number}]")
         given = {
             name: msgspec.Raw(b"[" + b",".join(bytes(row[name]) for row in given) + b"]") for name in table.columns
         }
-    found = {}
-    for name, column in given.items():
-        dtype = table.columns.get(name)
-        if dtype is None:
-            raise invalid(f"{table.name}.{name[:80]}", "not a column", str(table))
-        found[name] = nested(column, dtype, 1, f"{table.name}.{name}", str(table))
-    return found
+    table.expect_columns(given, table.name)
+    return {
+        name: nested(given[name], dtype, 1, f"{table.name}.{name}", str(table)) for name, dtype in table.columns.items()
+    }
 
 
 def records(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -69,28 +65,26 @@ def records(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
 def to_csv(columns: Mapping[str, Any]) -> bytes:
     """A line of names, and one for each row."""
     written = io.StringIO()
-    writer = csv.writer(written, lineterminator="\n")
+    writer = csv.writer(written)
     writer.writerow(columns)
     writer.writerows(zip(*map(_plain, columns.values()), strict=True))
     return written.getvalue().encode()
 
 
 def _typed(values: Sequence[str], dtype: np.dtype[Any], name: str, table: TableValue) -> NDArray[Any]:
-    if dtype.kind == "O":
-        return np.array(values, object)
-    if dtype.kind == "b":
-        return np.array([_truth(value, name, table) for value in values], bool)
+    readers: dict[str, Callable[[str], Any]] = {"O": str, "b": _truth, "f": float}
+    read = readers.get(dtype.kind, int)
     try:
-        return np.array(values, str).astype(dtype) if values else np.empty(0, dtype)
+        return np.array([read(value) for value in values], dtype)
     except (ValueError, OverflowError) as error:
         raise invalid(f"{table.name}.{name}", f"no column of {dtype} ({str(error)[:80]})", str(table)) from None
 
 
-def _truth(value: str, name: str, table: TableValue) -> bool:
+def _truth(value: str) -> bool:
     try:
         return {"true": True, "1": True, "false": False, "0": False}[value.strip().lower()]
     except KeyError:
-        raise invalid(f"{table.name}.{name}", f"{value[:40]!r}", "true or false") from None
+        raise ValueError(f"{value[:40]!r} is neither true nor false") from None
 
 
 def _plain(column: Any) -> list[Any]:

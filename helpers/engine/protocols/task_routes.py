@@ -27,8 +27,7 @@ def add_to(app: App) -> None:
 
 def told(state: TaskState, status: int = 200) -> Answer:
     """A task as its caller sees it."""
-    links = {"location": f"/tasks/{state.task}"}
-    content = msgspec.json.encode({**msgspec.to_builtins(state), "worker": None, "content_type": None})
-    shown = {name: value for name, value in msgspec.json.decode(content).items() if value not in (None, "")}
-    headers = [(name.encode(), value.encode()) for name, value in links.items()] if status == 202 else []
-    return Answer([msgspec.json.encode(shown)], status, headers=headers)
+    shown = {
+        name: value for name, value in msgspec.to_builtins(state).items() if name not in ("worker", "content_type")
+    }
+    return Answer([msgspec.json.encode(shown)], status, headers=[(b"location", f"/tasks/{state.task}".encode())])

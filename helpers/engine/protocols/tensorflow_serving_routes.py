@@ -1,4 +1,4 @@
-"""The paths of TensorFlow Serving under ``/v1``: predict, status and metadata."""
+"""The paths of TensorFlow Serving under ``/v1``: predict, classify, regress, status and metadata."""
 
 import msgspec
 
@@ -18,7 +18,7 @@ def add_to(app: App) -> None:
 
 
 class TensorFlowServing:
-    """``models/NAME``, then perhaps a version or a label, then perhaps ``:predict`` or ``metadata``."""
+    """``models/NAME``, then perhaps a version or a label, then perhaps ``:predict`` and the like, or ``metadata``."""
 
     def __init__(self, app: App) -> None:
         self.app = app
@@ -40,16 +40,29 @@ class TensorFlowServing:
                 request.expect_method("GET")
                 return _metadata(self.app.registry.find(name, version))
             case _:
-                raise EngineError("not_found", f"TensorFlow Serving has no path /v1/{'/'.join(request.path)[:80]}")
+                path = f"/v1/{'/'.join(request.path)[:80]}"
+                told = f"TensorFlow Serving has no path {path}; a model answers at /v1/models/NAME:predict"
+                raise EngineError("not_found", told)
         if not colon:
             request.expect_method("GET")
             return self._status(model, request.path)
-        if verb != "predict":
-            raise EngineError("not_found", f"{verb[:40]!r} is not answered here; predict is")
+        if verb not in ("predict", "classify", "regress"):
+            raise EngineError("not_found", f"{verb[:40]!r} is not answered here; predict, classify and regress are")
         request.expect_method("POST")
+        if verb != "predict":
+            return await self._scores(request, model, verb)
         inputs, as_rows = form.decode(request.body, model.inputs)
         answers = await model.infer(inputs, request.deadline(self.app.timeout), request.has_left)
         return Answer([form.encode(answers, as_rows)])
+
+    async def _scores(self, request: Request, model: Servable, verb: str) -> Answer:
+        scores = form.scores_among(model.outputs, verb)
+        if scores is None:
+            needed = "a number for each class" if verb == "classify" else "one number for each row"
+            raise EngineError("not_found", f"{model.name} does not {verb}: no output of it is {needed}; use predict")
+        inputs = form.decode_examples(request.body, model.inputs)
+        answers = await model.infer(inputs, request.deadline(self.app.timeout), request.has_left)
+        return Answer([form.encode_scores(answers[scores.name], verb, model.classes)])
 
     def _status(self, model: Servable, path: list[str]) -> Answer:
         versions = [model.version] if len(path) > 2 else sorted(self.app.registry.models[model.name].versions)

@@ -1,7 +1,6 @@
 """Tensors as they come over the wire: lists in JSON, or raw bytes; sizes are checked before memory is taken."""
 
 import base64
-import binascii
 import math
 from functools import cache
 from typing import Any
@@ -40,7 +39,7 @@ def dtype_called(name: str, field: str) -> np.dtype[Any]:
 
 def name_of(dtype: np.dtype[Any]) -> str:
     """What Open Inference calls a type; text is BYTES there."""
-    return NAMES.get(dtype.newbyteorder("<"), "BYTES")
+    return NAMES.get(dtype) or NAMES.get(dtype.newbyteorder("<"), "BYTES")
 
 
 def check_shape(shape: list[int], field: str) -> int:
@@ -48,10 +47,11 @@ def check_shape(shape: list[int], field: str) -> int:
     if len(shape) > MOST_AXES:
         raise invalid(field, f"of {len(shape)} axes", f"at most {MOST_AXES}")
     if any(size < 0 for size in shape):
-        raise invalid(field, f"of the shape {shape}", "axes of 0 or more")
+        raise invalid(field, f"of the shape {str(shape)[:80]}", "axes of 0 or more")
     elements = math.prod(shape)
-    if elements > MOST_ELEMENTS:
-        raise invalid(field, f"of {elements:,} elements", f"at most {MOST_ELEMENTS:,}")
+    # What has no elements must not be too large for numpy in its other axes.
+    if elements > MOST_ELEMENTS or (not elements and math.prod(size or 1 for size in shape) > MOST_ELEMENTS):
+        raise invalid(field, f"of the shape {str(shape)[:80]}", f"at most {MOST_ELEMENTS:,} elements")
     return elements
 
 
@@ -62,8 +62,8 @@ def from_json(raw: msgspec.Raw, dtype: np.dtype[Any], shape: list[int], field: s
     if len(flat) != elements:
         raise invalid(field, f"{len(flat)} elements", f"{elements}, as its shape {shape} says")
     try:
-        return np.array(flat, dtype).reshape(shape)
-    except OverflowError:
+        return array_of(flat, dtype).reshape(shape)
+    except ArithmeticError:
         raise invalid(field, "out of the range of its type", f"numbers that fit into {name_of(dtype)}") from None
 
 
@@ -86,11 +86,17 @@ def nested(raw: bytes | msgspec.Raw, dtype: np.dtype[Any], axes: int, field: str
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise malformed(f"{field} is not JSON: {error}", field) from None
     try:
-        array = np.array(values, dtype)
-    except (ValueError, OverflowError) as error:
+        array = array_of(values, dtype)
+    except (ValueError, ArithmeticError) as error:
         why = "of lists of different lengths" if "inhomogeneous" in str(error) else "out of the range of its type"
         raise invalid(field, why, expected) from None
     return _with_decoded_texts(array, field) if dtype.kind == "O" else array
+
+
+@np.errstate(over="raise")
+def array_of(values: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """An array of what JSON held. Numbers that its type cannot hold are an ArithmeticError, and not infinite."""
+    return np.array(values, dtype)
 
 
 def to_bytes(array: NDArray[Any]) -> bytes | memoryview:
@@ -113,11 +119,11 @@ def _flat(raw: msgspec.Raw, dtype: np.dtype[Any], shape: list[int], field: str) 
         return flat
     except msgspec.ValidationError as error:
         wrong = _wrong_elements(error, dtype, field)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise malformed(f"{field} is not JSON: {error}", field) from None
     try:
         given = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise malformed(f"{field} is not JSON: {error}", field) from None
     if not isinstance(given, list) or not any(isinstance(element, list) for element in given):
         raise wrong
@@ -138,8 +144,8 @@ def _flattened(given: list[Any], elements: type, dtype: np.dtype[Any], shape: li
 
 
 def _wrong_elements(error: Exception, dtype: np.dtype[Any], field: str) -> EngineError:
-    place = str(error).partition(" - at ")[2].strip("`$") or "somewhere"
-    return invalid(field, f"of another type at {place}", f"a list of {name_of(dtype)}")
+    place = str(error).partition(" - at ")[2].strip("`$")
+    return invalid(field, f"of another type at {place}" if place else "of another type", f"a list of {name_of(dtype)}")
 
 
 def _texts_from_bytes(data: memoryview, elements: int, field: str) -> NDArray[Any]:
@@ -171,14 +177,19 @@ def _with_decoded_texts(array: NDArray[Any], field: str) -> NDArray[Any]:
         if isinstance(value, dict):
             try:
                 flat[place] = base64.b64decode(value["b64"], validate=True).decode()
-            except (KeyError, binascii.Error, UnicodeDecodeError):
+            except (KeyError, ValueError):
                 raise invalid(field, "bytes that are not text", 'text, or {"b64": …} of text in UTF-8') from None
     return flat.reshape(array.shape)
 
 
 @cache
 def _nested(depth: int, kind: str) -> "msgspec.json.Decoder[Any]":
+    return msgspec.json.Decoder(lists_of(kind, depth))
+
+
+def lists_of(kind: str, depth: int) -> Any:
+    """The type of lists within lists, for a kind of numpy's types."""
     wanted: Any = str | dict[str, str] if kind == "O" else ELEMENTS.get(kind, int)
     for _ in range(depth):
         wanted = list[wanted]
-    return msgspec.json.Decoder(wanted)
+    return wanted

@@ -1,0 +1,143 @@
+"""Images in plain Python: the same bytes each time, digests that fit, and files as they were put in."""
+
+import gzip
+import hashlib
+import io
+import json
+import shutil
+import stat
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers.deploy import oci
+from helpers.deploy.oci import Entry, Layer, Settings, blob, manifests, read, sweep, unpack, write
+
+SETTINGS = Settings(["/bin/run"], {"A": "1"}, port=3000, labels={"made": "here"})
+
+
+def layers(text: bytes = b"hello") -> list[Layer]:
+    return [
+        Layer("base", (Entry("etc/name", b"base"), Entry("bin/run", b"#!", mode=0o755), Entry("bin/go", target="run"))),
+        Layer("app", (Entry("app/text", text), Entry("tmp", mode=0o1777))),
+    ]
+
+
+def digest(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def test_everything_is_named_by_its_digest_and_the_sizes_fit(tmp_path: Path) -> None:
+    image = write(tmp_path, "app:1", layers(), SETTINGS, "x86_64")
+    assert json.loads((tmp_path / "oci-layout").read_text()) == {"imageLayoutVersion": "1.0.0"}
+    for path in (tmp_path / "blobs" / "sha256").iterdir():
+        assert digest(path.read_bytes()) == f"sha256:{path.name}"
+    (named,) = manifests(tmp_path)
+    assert named["digest"] == image.digest and named["size"] == blob(tmp_path, image.digest).stat().st_size
+    manifest, config = read(tmp_path, "app:1")
+    for descriptor, diff in zip(manifest["layers"], config["rootfs"]["diff_ids"], strict=True):
+        packed = blob(tmp_path, descriptor["digest"]).read_bytes()
+        assert descriptor["size"] == len(packed) and digest(gzip.decompress(packed)) == diff
+    assert config["architecture"] == "amd64" and config["os"] == "linux"
+    assert config["config"]["User"] == "10001:10001" and config["config"]["ExposedPorts"] == {"3000/tcp": {}}
+
+
+def test_the_same_files_give_the_same_bytes_anywhere(tmp_path: Path) -> None:
+    one = write(tmp_path / "a", "app:1", layers(), SETTINGS, "x86_64")
+    shuffled = [Layer(layer.name, tuple(reversed(layer.entries))) for layer in layers()]
+    other = write(tmp_path / "b", "app:1", shuffled, SETTINGS, "x86_64")
+    assert one.digest == other.digest
+    assert write(tmp_path / "c", "app:1", layers(b"hellO"), SETTINGS, "x86_64").digest != one.digest
+
+
+def test_a_layer_that_was_made_is_not_made_again(tmp_path: Path) -> None:
+    said: list[str] = []
+    write(tmp_path, "app:1", layers(), SETTINGS, "x86_64")
+    again = write(tmp_path, "app:2", layers(b"new"), SETTINGS, "x86_64", said.append)
+    assert [layer.was_there for layer in again.layers] == [True, False]
+    assert "layer 1 of 2, base" in said[0] and "was there already" in said[0]
+    assert {named["annotations"]["org.opencontainers.image.ref.name"] for named in manifests(tmp_path)} == {
+        "app:1",
+        "app:2",
+    }
+
+
+def test_what_comes_out_is_what_went_in(tmp_path: Path) -> None:
+    write(tmp_path / "layout", "app:1", layers(), SETTINGS, "x86_64")
+    root = tmp_path / "root"
+    unpack(tmp_path / "layout", "app:1", root)
+    assert (root / "app" / "text").read_bytes() == b"hello" and (root / "bin" / "go").readlink() == Path("run")
+    assert stat.S_IMODE((root / "bin" / "run").stat().st_mode) == 0o755
+    assert stat.S_IMODE((root / "tmp").stat().st_mode) == 0o1777
+
+
+def test_a_damaged_layer_is_refused(tmp_path: Path) -> None:
+    image = write(tmp_path / "layout", "app:1", layers(), SETTINGS, "x86_64")
+    blob(tmp_path / "layout", image.layers[1].digest).write_bytes(gzip.compress(b"something else"))
+    with pytest.raises(ValueError, match="is not what its image says"):
+        unpack(tmp_path / "layout", "app:1", tmp_path / "root")
+
+
+def test_of_one_reference_the_last_counts_and_what_is_not_needed_goes(tmp_path: Path) -> None:
+    write(tmp_path, "app:1", layers(b"old" * 1000), SETTINGS, "x86_64")
+    write(tmp_path, "app:1", layers(b"new"), SETTINGS, "x86_64")
+    assert len(manifests(tmp_path)) == 1
+    assert sweep(tmp_path) > 0
+    unpack(tmp_path, "app:1", tmp_path / "root")
+    assert (tmp_path / "root" / "app" / "text").read_bytes() == b"new"
+    with pytest.raises(KeyError):
+        read(tmp_path, "app:9")
+
+
+def test_a_full_disk_leaves_the_images_that_were_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "app:1", layers(), SETTINGS, "x86_64")
+    before = (tmp_path / "index.json").read_bytes()
+    original = Path.write_bytes
+
+    def full(self: Path, content: bytes) -> int:
+        if len(content) > 300:
+            original(self, content[:100])
+            raise OSError(28, "No space left on device")
+        return original(self, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        write(tmp_path, "app:2", layers(bytes(range(256)) * 40), SETTINGS, "x86_64")
+    monkeypatch.undo()
+    assert (tmp_path / "index.json").read_bytes() == before
+    assert not list(tmp_path.rglob("*.new"))
+    assert write(tmp_path, "app:2", layers(bytes(range(256)) * 40), SETTINGS, "x86_64").layers[0].was_there
+
+
+names = st.text("abcdef/", min_size=1, max_size=8).filter(lambda name: all(name.split("/")))
+
+
+@given(st.dictionaries(names, st.binary(max_size=200), max_size=6))
+def test_any_files_come_out_as_they_went_in(files: dict[str, bytes]) -> None:
+    folders = {parent for name in files for parent in _parents(name)}
+    files = {name: content for name, content in files.items() if name not in folders}
+    layer = Layer("any", tuple(Entry(name, content) for name, content in files.items()))
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for entry in layer.sorted():
+            oci._add(archive, entry)
+    with tarfile.open(fileobj=io.BytesIO(raw.getvalue())) as archive:
+        found = {member.name: archive.extractfile(member).read() for member in archive if member.isfile()}  # type: ignore[union-attr]
+        assert all(member.mtime == member.uid == member.gid == 0 for member in archive.getmembers())
+    assert found == files
+
+
+def _parents(name: str) -> list[str]:
+    parts = name.split("/")
+    return ["/".join(parts[:end]) for end in range(1, len(parts))]
+
+
+@pytest.mark.skipif(not shutil.which("skopeo"), reason="skopeo is not installed")
+def test_skopeo_reads_it(tmp_path: Path) -> None:
+    image = write(tmp_path, "app:1", layers(), SETTINGS, "x86_64")
+    told = subprocess.run(["skopeo", "inspect", f"oci:{tmp_path}:app:1"], capture_output=True, text=True, check=True)
+    assert json.loads(told.stdout)["Digest"] == image.digest
