@@ -12,5 +12,5 @@ def pytest_pyfunc_call(pyfuncitem: Any) -> bool | None:
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     wanted = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-    asyncio.run(asyncio.wait_for(pyfuncitem.obj(**wanted), timeout=30))
+    asyncio.run(asyncio.wait_for(pyfuncitem.obj(**wanted), timeout=120))
     return True

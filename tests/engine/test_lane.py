@@ -284,7 +284,7 @@ async def test_a_lane_that_is_flooded_leaves_turns_to_another(quick: bool) -> No
         before = flooded.batches
         other._gathering = True  # it takes its turn, and is not answered on the spot
         await other.ask(rows(1), 1)
-        assert flooded.batches - before <= 2
+        assert flooded.batches - before <= 3
     await asyncio.gather(*flood)
     assert other.batches > 20
     flooded.close()
