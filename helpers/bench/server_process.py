@@ -46,12 +46,19 @@ class ServerProcess:
         self._reader: threading.Thread | None = None
 
     @classmethod
-    def of_kit(cls, *targets: str, folder: Path | None = None, workers: int = 1, **settings: Any) -> "ServerProcess":
+    def of_kit(
+        cls,
+        *targets: str,
+        folder: Path | None = None,
+        workers: int = 1,
+        environment: Mapping[str, str] | None = None,
+        **settings: Any,
+    ) -> "ServerProcess":
         """``python3 -m helpers serve`` of tags, or of services in a module that lies in ``folder``."""
         options = [text for name, value in settings.items() for text in (f"--{name.replace('_', '-')}", str(value))]
         command = [sys.executable, "-m", "helpers", "serve", *targets, "--port", "{port}"]
         command += ["--workers", str(workers)] if workers > 1 else []
-        return cls([*command, *options], folder=folder)
+        return cls([*command, *options], folder=folder, environment=environment)
 
     @property
     def address(self) -> str:

@@ -1,7 +1,9 @@
 """Versions under the hand: what a store holds, which of them answers, promote and roll back."""
 
+import contextlib
 import html
 import json
+import urllib.error
 import urllib.request
 from typing import Any
 
@@ -120,4 +122,12 @@ class VersionPanel:
         except OSError as error:
             if before is not None:  # the server refused it: what is true is what it serves
                 self.store.alias(f"{self.name}:{before}", ALIAS)
-            raise UserError(f"The server did not load version {version}: {error}.", "see its log.") from None
+            raise UserError(f"The server did not load version {version}: {_told(error)}", "see its log.") from None
+
+
+def _told(error: OSError) -> str:
+    """What the server says of it, if it says something."""
+    if isinstance(error, urllib.error.HTTPError):
+        with contextlib.suppress(ValueError, KeyError):
+            return str(json.load(error)["error"])
+    return f"{error}."

@@ -7,6 +7,7 @@
 ...     server.client.classify(images)
 """
 
+from helpers.engine.application import Application, Settings
 from helpers.engine.batch_size import BatchSize
 from helpers.engine.client import AsyncClient, Client, ServiceError
 from helpers.engine.composition import depends
@@ -16,11 +17,12 @@ from helpers.engine.lane import Lane
 from helpers.engine.registry import Registry
 from helpers.engine.scheduler import Scheduler
 from helpers.engine.servable import Servable
-from helpers.engine.server import Server, Settings, serve
+from helpers.engine.server import Server, serve
 from helpers.engine.service import Batching, api, service, task
 from helpers.engine.values import Image, Table, Tensor
 
 __all__ = [
+    "Application",
     "AsyncClient",
     "BatchSize",
     "Batching",

@@ -6,8 +6,9 @@ import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from helpers.engine.application import Settings
 from helpers.engine.logs import write_to_stderr
-from helpers.engine.server import Server, Settings, address_of, end_in_time, listen, new_loop
+from helpers.engine.server import Server, address_of, end_in_time, listen, new_loop
 from helpers.engine.service import spec_of
 from helpers.engine.supervisor import Supervisor
 from helpers.engine.targets import name_of, resolve

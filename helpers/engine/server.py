@@ -6,23 +6,13 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers.engine import describe
-from helpers.engine.app import App
-from helpers.engine.composition import Services
+from helpers.engine.application import Application, Settings, Shared
 from helpers.engine.http_server import HttpServer
-from helpers.engine.lane import Lane
 from helpers.engine.logs import log
-from helpers.engine.metrics import Metrics
-from helpers.engine.protocols import native_routes, open_inference_routes, task_routes, tensorflow_serving_routes
-from helpers.engine.registry import Registry
 from helpers.engine.targets import Target
-from helpers.engine.tasks import Tasks
-from helpers.engine.turns import Counts
 from helpers.errors import UserError
 from helpers.store import Store
 
@@ -30,29 +20,7 @@ if TYPE_CHECKING:
     from helpers.engine.client import Client
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How a server is run, whatever it serves."""
-
-    threads: int = 1  # of ONNX Runtime, for each model
-    finite_only: bool = False  # refuse NaN and infinite numbers
-    largest_body: int = 64 << 20
-    timeout: float = 30.0
-    grace: int = 10  # seconds for what was accepted, when the server stops
-    log_requests: bool = False
-
-
-@dataclass(frozen=True)
-class Shared:
-    """What the workers of one server have in common: two folders, in which each has its own files; and some numbers."""
-
-    metrics: Path
-    tasks: Path
-    worker: str
-    connections: Counts
-
-
-class Server:
+class Server(Application):
     """One process that answers for some models and services, on a socket that listens already."""
 
     def __init__(
@@ -64,18 +32,7 @@ class Server:
         when_ready: Callable[[], None] = lambda: None,
         shared: Shared | None = None,
     ) -> None:
-        self.targets = list(targets)
-        self.settings = settings
-        self.registry = Registry(store, settings.threads, settings.finite_only)
-        self.services = Services(self.registry)
-        self.tasks = Tasks(shared.tasks if shared else None)
-        self.metrics = Metrics(shared.metrics, shared.worker) if shared else Metrics()
-        self.app = App(
-            self.registry, self.metrics, self.tasks, settings.largest_body, settings.timeout, settings.log_requests
-        )
-        self.app.lanes = self.lanes
-        open_inference_routes.add_to(self.app)
-        tensorflow_serving_routes.add_to(self.app)
+        super().__init__(targets, store, settings, shared)
         self._socket = listening
         self._notes_to_others = shared is not None
         self.host, self.port = listening.getsockname()[:2]
@@ -92,25 +49,11 @@ class Server:
 
         return Client(self.address)
 
-    def lanes(self) -> dict[tuple[str, str], Lane]:
-        """The queues of all models, and of all methods of services."""
-        methods = (
-            each
-            for endpoints in self.services.endpoints.values()
-            for each in endpoints.values()
-            if not each.api.is_async and not each.api.streams and each.api.keep is None
-        )
-        return self.registry.lanes() | {(each.spec.name, each.api.name): each.lane for each in methods}
-
     async def run(self) -> None:
         """Load and warm up, then answer until told to stop; what was accepted is answered first."""
         notes = None
         try:
-            for target in self.targets:
-                await self._take_in(target)
-            services = [self.services.endpoints[each] for each in self.targets if not isinstance(each, str)]
-            describe.add_to(self.app, [endpoint for endpoints in services for endpoint in endpoints.values()])
-            self.app.ready = True
+            await self.open()
             if self._notes_to_others:
                 notes = asyncio.create_task(self._note_each_second())
             await self._http.serve([self._socket])
@@ -118,25 +61,13 @@ class Server:
             self.app.ready = False
             if notes is not None:
                 notes.cancel()
-            await self.tasks.close()
-            self.services.close()
-            self.registry.close()
+            await self.close()
             self._socket.close()
 
     def stop(self) -> None:
         """Take no more, and come to an end. From any thread."""
         self.app.ready = False
         self._http.should_exit = True
-
-    async def _take_in(self, target: Target) -> None:
-        if isinstance(target, str):
-            await self.registry.load(target)
-            return
-        endpoints = (await self.services.start(target)).values()
-        for endpoint in endpoints:
-            native_routes.add_to(self.app, endpoint)
-        if any(endpoint.api.keep is not None for endpoint in endpoints) and "tasks" not in self.app.routes:
-            task_routes.add_to(self.app)
 
     async def _note_each_second(self) -> None:
         """So that whichever worker is asked for the metrics knows the queues of the others."""

@@ -27,9 +27,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import NoReturn
 
+from helpers.engine.application import Settings, Shared
 from helpers.engine.logs import log, write_to_stderr
 from helpers.engine.metrics import LIVE, retire
-from helpers.engine.server import Server, Settings, Shared, end_in_time, new_loop
+from helpers.engine.server import Server, end_in_time, new_loop
 from helpers.engine.targets import resolve
 from helpers.engine.tasks import mark_lost
 from helpers.engine.turns import NOT_YET, Counts

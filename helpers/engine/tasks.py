@@ -133,7 +133,7 @@ class Tasks:
         for running in ending:  # all of them first: none that waits may take the place of one that ends
             running.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
-        if not self._is_shared:
+        if not self._is_shared and "folder" in vars(self):  # it may never have been needed
             shutil.rmtree(self.folder, ignore_errors=True)
 
     async def _run(self, state: TaskState, slot: asyncio.Semaphore, work: Work) -> None:
