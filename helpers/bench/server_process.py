@@ -88,6 +88,7 @@ class ServerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            start_new_session=True,  # Jupyter ends a kernel together with its group, and the tether must outlive it
             text=True,
             encoding="utf-8",
             errors="replace",

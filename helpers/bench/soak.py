@@ -143,7 +143,7 @@ def draw(spans: Sequence[Span], path: Path) -> Path:
     seconds = [span.second for span in spans]
     panels: dict[str, Sequence[float]] = {
         "MB, all workers": [span.megabytes for span in spans],
-        "honest answers a second": [span.rate for span in spans],
+        "answers/s": [span.rate for span in spans],
         "p99, ms": [1e3 * span.p99 for span in spans],
         "errors": [len(span.errors) for span in spans],
     }
@@ -152,7 +152,7 @@ def draw(spans: Sequence[Span], path: Path) -> Path:
         place.plot(seconds, values, marker="o", markersize=3, linewidth=1.2)
         place.set(ylabel=label, ylim=(0, max([*values, 1]) * 1.15))
         place.grid(alpha=0.3)
-    place.set_xlabel("seconds under honest and hostile load")
+    place.set_xlabel("seconds; answers to honest callers, under hostile load")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120, facecolor="white")
     return path

@@ -16,7 +16,23 @@ from typing import NoReturn
 from helpers.cli.continue_as import continue_as
 from helpers.errors import UserError
 
-COMMANDS = ["setup", "lab", "test", "doctor", "start", "status", "build", "store", "serve", "bundle", "image", "bench"]
+COMMANDS = [
+    "setup",
+    "lab",
+    "test",
+    "doctor",
+    "start",
+    "status",
+    "build",
+    "store",
+    "serve",
+    "bundle",
+    "image",
+    "target",
+    "score",
+    "package",
+    "bench",
+]
 
 
 class Parser(argparse.ArgumentParser):

@@ -13,26 +13,51 @@ import os
 import sys
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
+
+
+class Changed(Exception):
+    """A file is not the one that was packed."""
 
 
 def main(arguments: list[str]) -> int:
     if arguments == ["--check"]:
         return check(os.environ.get("PORT", "3000"))
-    about = json.loads((HERE / "bundle.json").read_text("utf-8"))
-    wrong = [name for name, digest in about["files"].items() if digest_of(HERE / name) != digest]
-    if wrong:
-        print(f"servelab: This bundle was changed or is not whole: {', '.join(wrong[:3])}.", file=sys.stderr)
-        print("  Remedy: unpack or build it again; a model is replaced by bundling again.", file=sys.stderr)
+    try:
+        target = prepared()
+    except Changed as error:
+        print(f"servelab: {error}", file=sys.stderr)
         return 1
-    os.environ["SERVELAB_HOME"] = str(HERE / "lab")
-    sys.path[:0] = [str(HERE / "app"), str(HERE / "kit")]
     from helpers.engine import Settings, command
 
     host, port = os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "3000"))
     workers = int(os.environ.get("WORKERS", "0")) or None
-    return command.run([about["target"]], host, port, workers, Settings(), HERE / "app")
+    return command.run([target], host, port, workers, Settings(), HERE / "app")
+
+
+def application() -> Any:
+    """For a platform that brings a server of its own: what it calls, by ASGI."""
+    target = prepared()
+    from helpers.engine import Application
+    from helpers.engine.targets import resolve
+
+    return Application([resolve(target, HERE / "app")])
+
+
+def prepared() -> str:
+    """What is served here, when all files are as they were packed; from then on Python finds them."""
+    about = json.loads((HERE / "bundle.json").read_text("utf-8"))
+    wrong = [name for name, digest in about["files"].items() if digest_of(HERE / name) != digest]
+    if wrong:
+        raise Changed(
+            f"This bundle was changed or is not whole: {', '.join(wrong[:3])}.\n"
+            "  Remedy: unpack or build it again; a model is replaced by bundling again."
+        )
+    os.environ["SERVELAB_HOME"] = str(HERE / "lab")
+    sys.path[:0] = [str(HERE / "app"), str(HERE / "kit")]
+    return str(about["target"])
 
 
 def check(port: str) -> int:

@@ -10,6 +10,7 @@ import math
 
 CUT = 0.75
 MEMORY = 0.2  # the weight of the newest time in the running mean
+MOST = 2.0  # a time counts as at most so many times the mean
 WORTH = 0.9  # a larger batch may do this share of the best rows a second before it counts as worse
 
 
@@ -44,7 +45,8 @@ class BatchSize:
         place = _place(rows)
         a_row = seconds / rows
         known = self._seconds.get(place)
-        self._seconds[place] = a_row if known is None else known + MEMORY * (a_row - known)
+        # Who was interrupted took long, which says little about the size.
+        self._seconds[place] = a_row if known is None else known + MEMORY * (min(a_row, MOST * known) - known)
         if seconds > self.target:
             self._limit = max(1.0, min(self._limit, rows) * CUT)
         elif rows >= self.limit:
@@ -52,6 +54,11 @@ class BatchSize:
         best = min(self._seconds, key=self._seconds.__getitem__)
         if best < place and self._seconds[best] < WORTH * self._seconds[place]:
             self._limit = min(self._limit, float(best))
+
+    def forget_batches(self) -> None:
+        """Of several rows, that is; the first run of each size, when a model warms up, says nothing about the next."""
+        self._seconds = {place: seconds for place, seconds in self._seconds.items() if place == 1}
+        self._expected.clear()
 
     def expected(self, rows: int) -> float:
         """The seconds that so many rows will take, in batches of the limit; 0 while nothing is known."""

@@ -1,7 +1,6 @@
 """Serve in a process of its own, until it is told to stop: what a command line and a bundle start."""
 
 import asyncio
-import shutil
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -43,7 +42,7 @@ def run(
 
 
 def _run_here(server: Server) -> bool:
-    _when_told_to_stop(lambda: end_in_time(server, lambda: shutil.rmtree(server.tasks.folder, ignore_errors=True)))
+    _when_told_to_stop(lambda: end_in_time(server, server.tasks.remove))
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(server.run())
     return True

@@ -117,6 +117,7 @@ class Servable:
         for rows in (1, 1, 2, 4) if self.batched else (1, 1):
             blank = {spec.name: np.zeros(_shape(spec, rows), spec.dtype) for spec in self.inputs}
             await self.infer(blank)
+        self.lane.scheduler.size.forget_batches()
 
     async def drain(self) -> None:
         """Answer those who are here already, and then be gone."""

@@ -133,7 +133,12 @@ class Tasks:
         for running in ending:  # all of them first: none that waits may take the place of one that ends
             running.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
-        if not self._is_shared and "folder" in vars(self):  # it may never have been needed
+        if not self._is_shared:
+            self.remove()
+
+    def remove(self) -> None:
+        """The folder goes, if there ever was one: where nothing can be written there is none."""
+        if "folder" in vars(self):
             shutil.rmtree(self.folder, ignore_errors=True)
 
     async def _run(self, state: TaskState, slot: asyncio.Semaphore, work: Work) -> None:

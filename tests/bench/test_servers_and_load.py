@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -64,7 +65,8 @@ def test_one_that_does_not_start_is_told_with_its_own_words(folder: Path) -> Non
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="ends a process without asking it")
-def test_it_ends_with_who_asked_for_it_even_if_that_is_killed(folder: Path) -> None:
+@pytest.mark.parametrize("with_its_group", [False, True], ids=["alone", "with its group, as Jupyter does"])
+def test_it_ends_with_who_asked_for_it_even_if_that_is_killed(folder: Path, with_its_group: bool) -> None:
     script = f"""
 import sys, time
 sys.path.insert(0, {str(ROOT)!r})
@@ -74,12 +76,21 @@ server = ServerProcess.of_kit("adder:Adder", folder=Path({str(folder)!r})).start
 print(server.pid, flush=True)
 sys.stdin.read()
 """
-    asker = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    asker = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     assert asker.stdin and asker.stdout
     tether = psutil.Process(int(asker.stdout.readline()))
     family = [tether, *tether.children(recursive=True)]
     assert len(family) >= 2
-    asker.kill()
+    if with_its_group:
+        os.killpg(asker.pid, signal.SIGKILL)
+    else:
+        asker.kill()
     asker.communicate()
     _, alive = psutil.wait_procs(family, timeout=20)
     assert not alive

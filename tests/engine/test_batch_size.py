@@ -57,6 +57,25 @@ def test_company_pays_if_a_row_costs_notably_less_in_it(in_four: float, pays: bo
     assert size.pays == pays
 
 
+def test_one_interruption_does_not_spoil_a_size_but_a_lasting_change_is_believed() -> None:
+    size = fed(BatchSize(largest=32), lambda rows: 0.001 + 0.0001 * rows, 60)
+    before = size.expected(32)
+    size.learn(32, 1.0)
+    assert size.limit == 32 and size.expected(32) <= 1.25 * before
+    for _ in range(3):
+        size.learn(32, 1.0)
+    assert size.limit < 32
+
+
+def test_what_warming_up_taught_of_batches_can_be_forgotten() -> None:
+    size = BatchSize()
+    size.learn(1, 0.001)
+    size.learn(4, 0.1)
+    assert not size.pays
+    size.forget_batches()
+    assert size.pays and size.expected(1) == 0.001 and size.expected(4) == 0.004
+
+
 @given(
     st.integers(1, 64), st.lists(st.tuples(st.integers(1, 64), st.floats(1e-6, 10)), max_size=60), st.floats(1e-3, 1)
 )

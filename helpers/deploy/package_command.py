@@ -1,0 +1,96 @@
+"""The command line of a package that was made from a bundle.
+
+    NAME serve --port 3000            until it is told to stop
+    NAME predict request.json         the answer to one request, on stdout
+    NAME --version
+
+Written to be copied into packages as ``__main__.py``; the bundle lies beside it.
+"""
+
+import argparse
+import importlib.metadata
+import importlib.util
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent / "bundle"
+
+
+def main() -> int:
+    about = json.loads((HERE / "bundle.json").read_text("utf-8"))
+    name = (__package__ or "").removeprefix("servelab_").replace("_", "-")
+    parser = argparse.ArgumentParser(prog=name, description=f"The service {about['target']}.")
+    release = importlib.metadata.version(name)
+    parser.add_argument("--version", action="version", version=f"{name} {release} (bundle {about['version']})")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    serve = commands.add_parser("serve", help="answer over HTTP")
+    serve.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
+    serve.add_argument("--port", type=int, default=3000, help="default: 3000; 0 takes one that is free")
+    serve.add_argument("--workers", type=int, default=0, help="default: as the service asks")
+    predict = commands.add_parser("predict", help="answer one request, and end")
+    predict.add_argument("file", type=Path, metavar="FILE.json", help="what would be sent over HTTP; - reads stdin")
+    predict.add_argument("--path", help="to which path, as in openapi.json; default: the first that takes requests")
+    asked = parser.parse_args()
+    if asked.command == "serve":
+        return _serve(asked.host, asked.port, asked.workers)
+    return _predict(about, asked.file, asked.path)
+
+
+def _serve(host: str, port: int, workers: int) -> int:
+    os.environ |= {"HOST": host, "PORT": str(port), "WORKERS": str(workers)}
+    return int(_entry().main([]))
+
+
+def _predict(about: dict[str, Any], file: Path, path: str | None) -> int:
+    """Ask a server that is here for this one request; the way of a request is the same, and so is its answer."""
+    entry = _entry()
+    wrong = [each for each, digest in about["files"].items() if entry.digest_of(HERE / each) != digest]
+    if wrong:
+        return _say(f"this installation was changed or is not whole: {', '.join(wrong[:3])}; install it again")
+    try:
+        body = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    except OSError as error:
+        return _say(f"{file} cannot be read: {error.strerror}")
+    paths = json.loads((HERE / "openapi.json").read_text("utf-8"))["paths"]
+    takes = [each for each, operations in paths.items() if "post" in operations and "{" not in each]
+    if path is None and about["target"] == about["name"].partition(":")[0]:
+        path = next((each for each in takes if each.endswith(":predict")), None)
+    path = path or (takes[0] if takes else None)
+    if path not in takes:
+        return _say(f"nothing answers at {path}; choose from {', '.join(takes)}")
+    os.environ["SERVELAB_HOME"] = str(HERE / "lab")
+    sys.path[:0] = [str(HERE / "app"), str(HERE / "kit")]
+    from helpers.engine import serve
+    from helpers.engine.targets import resolve
+
+    with serve(resolve(about["target"], HERE / "app")) as server:
+        asked = urllib.request.Request(server.address + path, body, {"content-type": "application/json"})
+        try:
+            with urllib.request.urlopen(asked) as answer:
+                print(answer.read().decode())
+        except urllib.error.HTTPError as error:
+            return _say(json.loads(error.read())["error"])
+    return 0
+
+
+def _entry() -> Any:
+    """The bundle's own run.py, which checks its files before it imports any of them."""
+    spec = importlib.util.spec_from_file_location("servelab_run", HERE / "run.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _say(sentence: str) -> int:
+    print(f"error: {sentence}.", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,155 @@
+"""A file's columns as the arrays that a service takes, and its answers as columns.
+
+What HTTP refuses is refused here: a missing value, a text where a number belongs, a number that
+its type cannot hold, lists of different lengths. A CSV file has nothing but texts; there a number is
+written as usual, and a list as in JSON: [0.5, 1.5].
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from helpers.engine.errors import EngineError, invalid
+from helpers.engine.protocols.tensors import nested
+from helpers.errors import UserError
+from helpers.runtime import TensorSpec
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Array = NDArray[Any]
+
+
+def expect_fit(schema: "pa.Schema", inputs: Mapping[str, TensorSpec], texts: bool, where: str) -> None:
+    """Refuse a file that lacks a column, or has one of another type; all at once, and before anything is scored."""
+    wrong = []
+    for name, spec in inputs.items():
+        at = schema.get_all_field_indices(name)
+        if len(at) != 1:
+            wrong.append(f"{name} is {'missing' if not at else 'there twice'}, and should be {_wanted(spec)}")
+        elif not texts and not _fits(schema.field(at[0]).type, spec):
+            wrong.append(f"{name} is {schema.field(at[0]).type}, and should be {_wanted(spec)}")
+    if wrong:
+        raise UserError(
+            f"{where} does not fit: {'; '.join(wrong)}.", f"its columns are {', '.join(schema.names[:20])}."
+        )
+
+
+def to_array(column: "pa.Array", spec: TensorSpec, texts: bool) -> Array:
+    """A column's rows as the array that ``spec`` tells of, or an EngineError about one of them."""
+    import pyarrow.compute as pc
+
+    assert spec.dtype is not None
+    if column.null_count:
+        raise _missing(spec)
+    lists = _is_list(column.type)
+    if texts and spec.dtype != object:
+        column = pc.utf8_trim_whitespace(column)
+        if pc.any(pc.equal(column, "")).as_py():
+            raise _missing(spec)
+    if texts and len(spec.shape) > 1 and pc.any(pc.starts_with(column, "[")).as_py():
+        raw = msgspec.Raw(f"[{','.join(column.to_pylist())}]".encode())
+        return nested(raw, spec.dtype, len(spec.shape), spec.name, str(spec))
+    shape = [len(column)]
+    while _is_list(column.type):
+        lengths = pc.unique(pc.list_value_length(column)).to_pylist()
+        if len(lengths) > 1:
+            raise invalid(spec.name, "of lists of different lengths", str(spec))
+        shape += lengths
+        column = column.flatten()
+    if column.null_count:
+        raise _missing(spec)
+    return _elements(column, spec).reshape(_shape(shape, spec, lists))
+
+
+def to_column(answer: Any, spec: TensorSpec) -> "pa.Array":
+    """An answer's rows as a column; what has further axes becomes lists."""
+    import pyarrow as pa
+
+    array = np.asarray(answer)
+    flat = array.reshape(-1)
+    column = pa.array(flat.tolist(), pa.string()) if array.dtype.kind in "OU" else pa.array(flat)
+    for axis in range(array.ndim - 1, 0, -1):
+        count = int(np.prod(array.shape[:axis]))
+        column = pa.ListArray.from_arrays(pa.array(np.arange(count + 1, dtype=np.int32) * array.shape[axis]), column)
+    return column
+
+
+def type_of(spec: TensorSpec) -> "pa.DataType":
+    """What ``to_column`` makes of such answers."""
+    import pyarrow as pa
+
+    assert spec.dtype is not None
+    made = pa.string() if spec.dtype == object else pa.from_numpy_dtype(spec.dtype)
+    for _ in spec.shape[1:]:
+        made = pa.list_(made)
+    return made
+
+
+def _elements(column: "pa.Array", spec: TensorSpec) -> Array:
+    """The values in a row, as numpy has them. Always a copy: a method may change what it is given."""
+    import pyarrow as pa
+
+    dtype = spec.dtype
+    assert dtype is not None
+    if dtype.kind == "O":
+        texts = np.empty(len(column), object)
+        texts[:] = column.to_pylist()
+        return texts
+    try:
+        if dtype.kind != "f":
+            return np.array(column.cast(pa.from_numpy_dtype(dtype)).to_numpy(zero_copy_only=False))
+        if not pa.types.is_floating(column.type) and not pa.types.is_integer(column.type):
+            column = column.cast(pa.float64())
+        with np.errstate(over="raise"):
+            return np.array(column.to_numpy(zero_copy_only=False), dtype)
+    except (pa.ArrowInvalid, ArithmeticError) as error:
+        raise invalid(spec.name, f"no {dtype} ({str(error)[:120]})", str(spec)) from None
+
+
+def _shape(found: list[int], spec: TensorSpec, lists: bool) -> list[int]:
+    """As it was found; but a plain column fills axes of 1, and a flat list all axes of a row."""
+    inner = [size for size in spec.shape[1:] if isinstance(size, int)]
+    fixed = len(inner) == len(spec.shape) - 1
+    if fixed and len(found) != len(spec.shape) and len(found) <= 2 and np.prod(inner) == np.prod(found[1:]):
+        return [found[0], *inner]
+    return found
+
+
+def _missing(spec: TensorSpec) -> EngineError:
+    return invalid(spec.name, "missing", str(spec))
+
+
+def _is_list(kind: "pa.DataType") -> bool:
+    import pyarrow as pa
+
+    return any(is_one(kind) for is_one in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list))
+
+
+def _fits(kind: "pa.DataType", spec: TensorSpec) -> bool:
+    """True if values of a type can be what is asked for; whether each of them is shows when it comes."""
+    import pyarrow as pa
+
+    assert spec.dtype is not None
+    if _is_list(kind) and len(spec.shape) == 1:
+        return False
+    if not _is_list(kind) and any(size != 1 for size in spec.shape[1:]):
+        return False
+    while _is_list(kind):
+        kind = kind.value_type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    of = pa.types
+    may_be = {"O": (of.is_string, of.is_large_string), "b": (of.is_boolean,), "i": (of.is_integer,)}
+    may_be |= {"u": (of.is_integer,), "f": (of.is_floating, of.is_integer, of.is_decimal)}
+    return any(is_one(kind) for is_one in may_be[spec.dtype.kind])
+
+
+def _wanted(spec: TensorSpec) -> str:
+    """What to put into a column."""
+    told = "strings" if spec.dtype == object else str(spec.dtype)
+    inner = " × ".join(map(str, spec.shape[1:]))
+    return f"a list of {inner} {told} in each row" if inner else f"of {told}"
