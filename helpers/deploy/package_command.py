@@ -34,11 +34,11 @@ def main() -> int:
     serve.add_argument("--workers", type=int, default=0, help="default: as the service asks")
     predict = commands.add_parser("predict", help="answer one request, and end")
     predict.add_argument("file", type=Path, metavar="FILE.json", help="what would be sent over HTTP; - reads stdin")
-    predict.add_argument("--path", help="to which path, as in openapi.json; default: the first that takes requests")
+    predict.add_argument("--path", help="to which path, as in openapi.json; default: the only one")
     asked = parser.parse_args()
     if asked.command == "serve":
         return _serve(asked.host, asked.port, asked.workers)
-    return _predict(about, asked.file, asked.path)
+    return _predict(asked.file, asked.path)
 
 
 def _serve(host: str, port: int, workers: int) -> int:
@@ -46,35 +46,33 @@ def _serve(host: str, port: int, workers: int) -> int:
     return int(_entry().main([]))
 
 
-def _predict(about: dict[str, Any], file: Path, path: str | None) -> int:
-    """Ask a server that is here for this one request; the way of a request is the same, and so is its answer."""
+def _predict(file: Path, path: str | None) -> int:
+    """Ask a server that is here for this one request: its way is the same, and so is its answer."""
     entry = _entry()
-    wrong = [each for each, digest in about["files"].items() if entry.digest_of(HERE / each) != digest]
-    if wrong:
-        return _say(f"this installation was changed or is not whole: {', '.join(wrong[:3])}; install it again")
     try:
-        body = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        target, body = entry.prepared(), sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    except entry.Changed as error:
+        return _say(str(error))
     except OSError as error:
-        return _say(f"{file} cannot be read: {error.strerror}")
+        return _say(f"{file} cannot be read: {error.strerror}.")
     paths = json.loads((HERE / "openapi.json").read_text("utf-8"))["paths"]
     takes = [each for each, operations in paths.items() if "post" in operations and "{" not in each]
-    if path is None and about["target"] == about["name"].partition(":")[0]:
-        path = next((each for each in takes if each.endswith(":predict")), None)
-    path = path or (takes[0] if takes else None)
+    own = [each for each in takes if not each.startswith(("/v1/", "/v2/"))]
+    default = own or [each for each in takes if each.endswith(":predict")]
+    path = path or (default[0] if len(default) == 1 else None)
     if path not in takes:
-        return _say(f"nothing answers at {path}; choose from {', '.join(takes)}")
-    os.environ["SERVELAB_HOME"] = str(HERE / "lab")
-    sys.path[:0] = [str(HERE / "app"), str(HERE / "kit")]
+        return _say(f"Say who is to answer: --path {' or --path '.join(takes)}.")
     from helpers.engine import serve
     from helpers.engine.targets import resolve
 
-    with serve(resolve(about["target"], HERE / "app")) as server:
-        asked = urllib.request.Request(server.address + path, body, {"content-type": "application/json"})
+    with serve(resolve(target, HERE / "app")) as server:
+        asked = urllib.request.Request(f"{server.address}{path}", body, {"content-type": "application/json"})
         try:
             with urllib.request.urlopen(asked) as answer:
                 print(answer.read().decode())
         except urllib.error.HTTPError as error:
-            return _say(json.loads(error.read())["error"])
+            with error:
+                return _say(f"{json.loads(error.read())['error']}.")
     return 0
 
 
@@ -88,7 +86,7 @@ def _entry() -> Any:
 
 
 def _say(sentence: str) -> int:
-    print(f"error: {sentence}.", file=sys.stderr)
+    print(f"servelab: {sentence}", file=sys.stderr)
     return 1
 
 

@@ -39,8 +39,28 @@ save(helper.make_model(helper.make_graph([helper.make_node("Relu", ["x"], ["y"])
 NetronView(path)"""
 EXPLORER = """from helpers.classroom import Explorer, Table
 Explorer("threads", {n: Table(["threads"], [[n]], f"measured with {n}") for n in ("one", "two", "four")})"""
+PAD = """import numpy as np
+from helpers.classroom import DigitPad
+
+def predict(image):
+    shares = np.zeros(10)
+    shares[1 if image[0, 0, :, 3:5].sum() > 4 else 0] = 1  # is there ink in the middle, from top to bottom?
+    return shares
+
+DigitPad(predict, np.zeros((1, 1, 8, 8), np.float32))"""
+PANEL = """import sys
+from helpers.bench.server_process import ServerProcess
+from helpers.classroom import ServerPanel
+pages = [sys.executable, "-m", "http.server", "{port}", "--bind", "127.0.0.1"]
+ServerPanel("pages", ServerProcess(pages, ready_path="/"))"""
 CELLS = [MODEL, 'lesson("01").check("find_operator", "aten.sort.default")', 'lesson("01").hint("mend")']
-CELLS += ['lesson("01").check("find_operator", "aten.median.dim")', 'lesson("01").check("mend", ...)', EXPLORER]
+CELLS += [
+    'lesson("01").check("find_operator", "aten.median.dim")',
+    'lesson("01").check("mend", ...)',
+    EXPLORER,
+    PAD,
+    PANEL,
+]
 
 
 @dataclass(frozen=True)
@@ -133,7 +153,37 @@ def test_the_notebook_shows_what_it_should(jupyter: Jupyter, page: Page) -> None
     slider.press("End")
     expect(explorer).to_contain_text("measured with four")
 
+    expect_digits_by_mouse_and_keys(page, output(page, 8))
+    panel = output(page, 9)
+    panel.get_by_role("button", name="Start").focus()
+    page.keyboard.press("Enter")
+    expect(panel.get_by_role("status")).to_contain_text("pages: ready at http://127.0.0.1", timeout=60_000)
+    panel.get_by_role("button", name="Stop").click()
+    expect(panel.get_by_role("status")).to_contain_text("pages: not running", timeout=60_000)
+
     expect(page.get_by_text("Would you like to get notified")).not_to_be_visible()
     origin = jupyter.address.removesuffix(jupyter.base)
     elsewhere = [url for url in asked if not url.startswith((jupyter.address, "data:", "blob:"))]
     assert not elsewhere, f"asked beyond {origin}{jupyter.base}: {elsewhere}"
+
+
+def expect_digits_by_mouse_and_keys(page: Page, place: Any) -> None:
+    """A line from top to bottom, once by mouse and once by keyboard, and the pad cleared between them."""
+    canvas = place.get_by_role("application")
+    expect(place).to_contain_text("Draw a digit", timeout=60_000)
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] - 20, steps=5)
+    page.mouse.up()
+    expect(place).to_contain_text("The model says: 1", timeout=30_000)
+    place.get_by_role("button", name="Clear").click()
+    expect(place).to_contain_text("Draw a digit", timeout=30_000)
+    canvas.focus()
+    page.keyboard.press(" ")
+    for _ in range(12):
+        page.keyboard.press("ArrowDown")
+    expect(place).to_contain_text("Pen down, row 29")
+    expect(place).to_contain_text("The model says: 1", timeout=30_000)

@@ -44,7 +44,7 @@ class LocalLambda:
         self._told: queue.Queue[tuple[str, Any]] = queue.Queue()
 
     def __enter__(self) -> "LocalLambda":
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self._events, self._told))
+        self._server = _Server(("127.0.0.1", 0), _handler(self._events, self._told))
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self._thread.start()
         self._log = tempfile.TemporaryFile()  # it lives as long as this does
@@ -111,6 +111,13 @@ class LocalLambda:
         self._log.seek(0)
         last = self._log.read().decode(errors="replace").strip().splitlines()[-3:]
         return told or " ".join(last) or "it said nothing."
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A process that is killed leaves its connection broken, as it does in the cloud."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def request(method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Event:

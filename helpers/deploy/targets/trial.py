@@ -1,7 +1,7 @@
 """A bundle or an image under a platform's contract, on this machine: PORT told, asked at once, SIGTERM at the end.
 
->>> with Instance(bundle_command(made)) as instance:  # doctest: +SKIP
-...     print(instance.wait_and_ask(*question_of(made)), instance.seconds)
+>>> with Instance(bundle_command(made), port) as instance:  # doctest: +SKIP
+...     print(instance.wait(), ask(port, *question_of(made)))
 """
 
 import contextlib
@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from helpers.deploy.packing import Bundle
+from helpers.deploy.targets.rules import READY
 from helpers.errors import UserError
 
 PATIENCE = 60.0  # seconds for a start
@@ -35,8 +36,11 @@ class ColdStart:
 class Instance:
     """One start of a command that listens on the PORT it is told; ended as a platform ends it."""
 
-    def __init__(self, command: Sequence[str], port: int, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, command: Sequence[str], port: int, environment: Mapping[str, str] | None = None, grace: float = GRACE
+    ) -> None:
         self.port = port
+        self.grace = grace
         variables = {"PATH": os.environ.get("PATH", ""), "PORT": str(port), "K_SERVICE": "trial", "K_REVISION": "1"}
         self.began = time.perf_counter()
         self.process = subprocess.Popen(
@@ -57,7 +61,7 @@ class Instance:
 
     def wait(self) -> float:
         """The seconds from the start until it says that it is ready."""
-        while self._status() != 200:
+        while not is_ready(self.port):
             if self.process.poll() is not None or time.perf_counter() - self.began > PATIENCE:
                 self.end()
                 raise UserError("The service did not start.", self.said.strip()[-800:] or "it said nothing.")
@@ -65,44 +69,50 @@ class Instance:
                 self.process.wait(LOOK)
         return time.perf_counter() - self.began
 
-    def ask(self, path: str, body: bytes) -> bytes:
-        """One question, and its answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        try:
-            connection.request("POST", path, body, {"content-type": "application/json"})
-            answer = connection.getresponse()
-            content = answer.read()
-        finally:
-            connection.close()
-        if answer.status != 200:
-            raise UserError(f"{path} was answered with {answer.status}.", content.decode(errors="replace")[:300])
-        return content
-
     def end(self) -> int:
         """Send SIGTERM, and SIGKILL to what outlives the grace time. The exit code is below 0 if it was killed."""
         if self.process.stdout is not None and not self.process.stdout.closed:
             self._signal(signal.SIGTERM)
             try:
-                self.said += self.process.communicate(timeout=GRACE)[0]
+                self.said += self.process.communicate(timeout=self.grace)[0]
             except subprocess.TimeoutExpired:
-                self._signal(signal.SIGKILL)
+                self._signal(signal.SIGKILL if sys.platform != "win32" else signal.SIGTERM)
                 self.said += self.process.communicate()[0]
         return self.process.returncode
 
     def _signal(self, number: signal.Signals) -> None:
         """To the service, and to what was put around it."""
+        if sys.platform == "win32":
+            self.process.kill()
+            return
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
 
-    def _status(self) -> int:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
-        try:
-            connection.request("GET", "/readyz")
-            return connection.getresponse().status
-        except (OSError, http.client.HTTPException):
-            return 0
-        finally:
-            connection.close()
+
+def is_ready(port: int) -> bool:
+    """What the platform's probe would find."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", READY)
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def ask(port: int, path: str, body: bytes) -> bytes:
+    """One question to what listens there, and its answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("POST", path, body, {"content-type": "application/json"})
+        answer = connection.getresponse()
+        content = answer.read()
+    finally:
+        connection.close()
+    if answer.status != 200:
+        raise UserError(f"{path} was answered with {answer.status}.", content.decode(errors="replace")[:300])
+    return content
 
 
 def bundle_command(bundle: Bundle) -> list[str]:
@@ -124,8 +134,8 @@ def cold_start(command: Sequence[str], port: int, path: str, body: bytes) -> Col
     """Start from zero, ask as soon as it is ready, once more while it is warm, and end it."""
     with Instance(command, port) as instance:
         ready = instance.wait()
-        instance.ask(path, body)
+        ask(port, path, body)
         answered = time.perf_counter() - instance.began
         before = time.perf_counter()
-        instance.ask(path, body)
+        ask(port, path, body)
         return ColdStart(ready, answered, time.perf_counter() - before)
