@@ -31,10 +31,15 @@ def main(arguments: list[str]) -> int:
         print(f"servelab: {error}", file=sys.stderr)
         return 1
     from helpers.engine import Settings, command
+    from helpers.errors import UserError
 
     host, port = os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "3000"))
     workers = int(os.environ.get("WORKERS", "0")) or None
-    return command.run([target], host, port, workers, Settings(), HERE / "app")
+    try:
+        return command.run([target], host, port, workers, Settings(), HERE / "app")
+    except UserError as error:
+        print(f"servelab: {error}", file=sys.stderr)
+        return error.exit_code
 
 
 def application() -> Any:

@@ -58,7 +58,7 @@ def _predict(file: Path, path: str | None) -> int:
     paths = json.loads((HERE / "openapi.json").read_text("utf-8"))["paths"]
     takes = [each for each, operations in paths.items() if "post" in operations and "{" not in each]
     own = [each for each in takes if not each.startswith(("/v1/", "/v2/"))]
-    default = own or [each for each in takes if each.endswith(":predict")]
+    default = own or [each for each in takes if each.endswith(":predict") and "/versions/" not in each]
     path = path or (default[0] if len(default) == 1 else None)
     if path not in takes:
         return _say(f"Say who is to answer: --path {' or --path '.join(takes)}.")

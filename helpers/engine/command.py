@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from helpers.engine.server import Server, address_of, end_in_time, listen, new_l
 from helpers.engine.service import spec_of
 from helpers.engine.supervisor import Supervisor
 from helpers.engine.targets import name_of, resolve
+from helpers.errors import UserError
 
 
 def run(
@@ -29,6 +31,7 @@ def run(
     if workers == 1:
         ended_well = _run_here(Server(targets, listening, settings=settings, when_ready=say_so))
     else:
+        _expect_room_for_several()
         supervisor = Supervisor(named, listening, workers, settings, say_so)
         _when_told_to_stop(supervisor.stop)
         ended_well = supervisor.run()
@@ -46,6 +49,17 @@ def _run_here(server: Server) -> bool:
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(server.run())
     return True
+
+
+def _expect_room_for_several() -> None:
+    """Workers share files: what they count, and their tasks."""
+    try:
+        tempfile.gettempdir()
+    except OSError:
+        raise UserError(
+            "Several workers need a folder that can be written to, and there is none.",
+            "mount one at /tmp, or serve with one worker.",
+        ) from None
 
 
 def _when_told_to_stop(stop: Callable[[], None]) -> None:

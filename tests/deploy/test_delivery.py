@@ -88,7 +88,9 @@ def test_a_model_is_asked_at_its_own_path(folder: Path, tmp_path: Path) -> None:
     request = tmp_path / "request.json"
     request.write_text('{"instances": [{"left": [1, 2, 3], "right": [1, 1, 1]}]}')
     command = installed(made, tmp_path / "fresh")
-    answer = json.loads(said(command, "predict", str(request), cwd=tmp_path).stdout)
+    told = said(command, "predict", str(request), cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    answer = json.loads(told.stdout)
     assert answer == {"predictions": [{"scaled": [4.0, 7.0, 10.0], "total": 21.0}]}
     assert delivery.tried(made).startswith("my-net 0.1.0 (bundle ")
 

@@ -8,7 +8,6 @@ written as usual, and a list as in JSON: [0.5, 1.5].
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,14 +44,12 @@ def to_array(column: "pa.Array", spec: TensorSpec, texts: bool) -> Array:
     assert spec.dtype is not None
     if column.null_count:
         raise _missing(spec)
-    lists = _is_list(column.type)
     if texts and spec.dtype != object:
         column = pc.utf8_trim_whitespace(column)
         if pc.any(pc.equal(column, "")).as_py():
             raise _missing(spec)
     if texts and len(spec.shape) > 1 and pc.any(pc.starts_with(column, "[")).as_py():
-        raw = msgspec.Raw(f"[{','.join(column.to_pylist())}]".encode())
-        return nested(raw, spec.dtype, len(spec.shape), spec.name, str(spec))
+        return _from_json(column, spec)
     shape = [len(column)]
     while _is_list(column.type):
         lengths = pc.unique(pc.list_value_length(column)).to_pylist()
@@ -62,7 +59,7 @@ def to_array(column: "pa.Array", spec: TensorSpec, texts: bool) -> Array:
         column = column.flatten()
     if column.null_count:
         raise _missing(spec)
-    return _elements(column, spec).reshape(_shape(shape, spec, lists))
+    return _elements(column, spec).reshape(_shape(shape, spec))
 
 
 def to_column(answer: Any, spec: TensorSpec) -> "pa.Array":
@@ -89,6 +86,16 @@ def type_of(spec: TensorSpec) -> "pa.DataType":
     return made
 
 
+def _from_json(column: "pa.Array", spec: TensorSpec) -> Array:
+    """Texts such as [[1, 2], [3, 4]], by the reader that HTTP's requests have; or flat, as [1, 2, 3, 4]."""
+    rows = column.to_pylist()
+    first = rows[0].replace(" ", "")
+    depth = min(len(first) - len(first.lstrip("[")), len(spec.shape) - 1)
+    assert spec.dtype is not None
+    array = nested(f"[{','.join(rows)}]".encode(), spec.dtype, 1 + max(depth, 1), spec.name, str(spec))
+    return array.reshape(_shape(list(array.shape), spec))
+
+
 def _elements(column: "pa.Array", spec: TensorSpec) -> Array:
     """The values in a row, as numpy has them. Always a copy: a method may change what it is given."""
     import pyarrow as pa
@@ -110,7 +117,7 @@ def _elements(column: "pa.Array", spec: TensorSpec) -> Array:
         raise invalid(spec.name, f"no {dtype} ({str(error)[:120]})", str(spec)) from None
 
 
-def _shape(found: list[int], spec: TensorSpec, lists: bool) -> list[int]:
+def _shape(found: list[int], spec: TensorSpec) -> list[int]:
     """As it was found; but a plain column fills axes of 1, and a flat list all axes of a row."""
     inner = [size for size in spec.shape[1:] if isinstance(size, int)]
     fixed = len(inner) == len(spec.shape) - 1

@@ -79,7 +79,6 @@ def score(job: Job, anew: bool = False, bar: Callable[[int, int], Bar] = Bar) ->
         began = time.perf_counter()
         run = _over_ray if job.engine == "ray" else _one_after_the_other
         count, rows, scored_now = run(job, plan, scorer, parts, bar)
-    seconds = time.perf_counter() - began
     source.expect_unchanged()
     if count == 0:
         parts.write(0, schema.empty_table())
@@ -88,7 +87,7 @@ def score(job: Job, anew: bool = False, bar: Callable[[int, int], Bar] = Bar) ->
         raise UserError(f"The parts in {parts.folder} are not whole.", "start over with --anew.")
     bad = parts.bad_rows(count, ERROR) if job.keep_errors else 0
     parts.finish(count, schema)
-    return Scored(job.into, rows, bad, scored_now, seconds)
+    return Scored(job.into, rows, bad, scored_now, time.perf_counter() - began)
 
 
 def planned(job: Job, source: Source, scorer: Scorer) -> Plan:

@@ -70,8 +70,15 @@ class Parts:
     def write(self, number: int, table: "pa.Table") -> None:
         import pyarrow.parquet as pq
 
+        last = not self.into.suffix  # else it is soon read again: quickly written is better than small
         with whole(self.path(number)) as beside:
-            pq.write_table(table, beside, row_group_size=max(len(table), 1))
+            pq.write_table(
+                table,
+                beside,
+                row_group_size=max(len(table), 1),
+                use_dictionary=last,
+                compression="snappy" if last else "none",
+            )
 
     def rows(self, number: int) -> int:
         import pyarrow.parquet as pq
@@ -92,7 +99,7 @@ class Parts:
             write: Callable[[Path, int, pa.Schema], None] = {".csv": self._csv, ".parquet": self._parquet}[
                 self.into.suffix
             ]
-            with whole(self.into) as beside:
+            with whole(self.into, self.folder) as beside:  # what a kill leaves of it, the next run takes away
                 write(beside, count, schema)
             shutil.rmtree(self.folder)
         else:
@@ -125,9 +132,9 @@ def _plain(value: Any) -> Any:
 
 
 @contextlib.contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Where to write a file that gets its name only when all of it is on the disk."""
-    handle, name = tempfile.mkstemp(prefix=f"{path.name}-", suffix=".new", dir=path.parent)
+def whole(path: Path, folder: Path | None = None) -> Iterator[Path]:
+    """Where to write a file that gets its name only when all of it is on the disk: beside it, or in a folder."""
+    handle, name = tempfile.mkstemp(prefix=f"{path.name}-", suffix=".new", dir=folder or path.parent)
     os.close(handle)
     beside = Path(name)
     try:

@@ -47,7 +47,8 @@ class Scorer:
     def ask(self, columns: Columns) -> Columns:
         """The answers' columns, for as many rows as the columns have."""
         rows = len(next(iter(columns.values())))
-        answers = self._runner.run(self._answers(columns))
+        # Not the runner's own run, which for each call sets up and takes down what Ctrl+C does.
+        answers = self._runner.get_loop().run_until_complete(self._answers(columns))
         if any(len(answer) != rows for answer in answers.values()):
             raise TypeError(f"{self.name} did not answer each row")
         return answers

@@ -90,7 +90,7 @@ def _by_pyarrow(source: Source, start: int) -> Iterator["pa.RecordBatch"]:
             with pa.csv.open_csv(source.path, **_csv_options(source.schema.names)) as reader:
                 yield from _without(start, reader)
             return
-        with pq.ParquetFile(source.path) as file:
+        with pq.ParquetFile(source.path, pre_buffer=False) as file:  # else it keeps all that it has read
             groups = list(range(file.num_row_groups))
             while groups and (rows := file.metadata.row_group(groups[0]).num_rows) <= start:
                 start -= rows  # a row group that was scored already is not even opened

@@ -18,7 +18,7 @@ SERVICE = Template("""\
 apiVersion: serving.knative.dev/v1
 kind: Service
 metadata:
-  name: $name
+  name: "$name"
 spec:
   template:
     metadata:
@@ -31,7 +31,7 @@ spec:
       containerConcurrency: 80  # requests at once in one instance; they meet in its batches
       timeoutSeconds: 60
       containers:
-        - image: $image
+        - image: "$image"
           ports:
             - name: http1
               containerPort: $port

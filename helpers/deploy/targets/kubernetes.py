@@ -16,16 +16,16 @@ DEPLOYMENT = Template("""\
 apiVersion: apps/v1
 kind: Deployment
 metadata:
-  name: $name
-  labels: {app.kubernetes.io/name: $name, app.kubernetes.io/version: "$version"}
+  name: "$name"
+  labels: {app.kubernetes.io/name: "$name", app.kubernetes.io/version: "$version"}
 spec:
   selector:
-    matchLabels: {app.kubernetes.io/name: $name}
+    matchLabels: {app.kubernetes.io/name: "$name"}
   strategy:
     rollingUpdate: {maxSurge: 1, maxUnavailable: 0}  # a new one is ready before an old one goes
   template:
     metadata:
-      labels: {app.kubernetes.io/name: $name, app.kubernetes.io/version: "$version"}
+      labels: {app.kubernetes.io/name: "$name", app.kubernetes.io/version: "$version"}
     spec:
       automountServiceAccountToken: false  # it asks the cluster nothing
       enableServiceLinks: false  # no variables about the neighbours
@@ -40,10 +40,10 @@ spec:
           topologyKey: kubernetes.io/hostname
           whenUnsatisfiable: ScheduleAnyway
           labelSelector:
-            matchLabels: {app.kubernetes.io/name: $name}
+            matchLabels: {app.kubernetes.io/name: "$name"}
       containers:
         - name: service
-          image: $image
+          image: "$image"
           imagePullPolicy: IfNotPresent
           ports:
             - {name: http, containerPort: $port}
@@ -82,9 +82,9 @@ SERVICE = Template("""\
 apiVersion: v1
 kind: Service
 metadata:
-  name: $name
+  name: "$name"
 spec:
-  selector: {app.kubernetes.io/name: $name}
+  selector: {app.kubernetes.io/name: "$name"}
   ports:
     - {name: http, port: 80, targetPort: http}
 """)
@@ -93,9 +93,9 @@ AUTOSCALER = Template("""\
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
 metadata:
-  name: $name
+  name: "$name"
 spec:
-  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: $name}
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: "$name"}
   minReplicas: 2
   maxReplicas: 10
   metrics:
@@ -112,11 +112,11 @@ BUDGET = Template("""\
 apiVersion: policy/v1
 kind: PodDisruptionBudget
 metadata:
-  name: $name
+  name: "$name"
 spec:
   maxUnavailable: 1
   selector:
-    matchLabels: {app.kubernetes.io/name: $name}
+    matchLabels: {app.kubernetes.io/name: "$name"}
 """)
 
 README = Template("""\

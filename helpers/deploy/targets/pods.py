@@ -6,11 +6,14 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from helpers.deploy import images
 from helpers.deploy.targets.rules import at, document
+from helpers.deploy.targets.trial import LOOK, PATIENCE, is_ready
 from helpers.errors import UserError
 
 # Where no systemd is (in another container, say) podman needs to be told what does its work instead.
@@ -32,9 +35,30 @@ def why_not() -> str:
     return ""
 
 
+@dataclass(frozen=True)
+class Pod:
+    """A Deployment that is played: where it listens, and how its container is called."""
+
+    container: str
+    port: int
+    environment: Mapping[str, str]
+
+    def wait(self) -> None:
+        """Until it says that it is ready."""
+        gives_up = time.monotonic() + PATIENCE
+        while not is_ready(self.port):
+            if time.monotonic() > gives_up:
+                raise UserError("The Deployment did not become ready.", self.podman("logs", self.container)[-800:])
+            time.sleep(LOOK)
+
+    def podman(self, *arguments: str) -> str:
+        """What podman says; a failure is told with its last line."""
+        return podman(self.environment, *arguments)
+
+
 @contextlib.contextmanager
-def played(folder: Path, port: int) -> Iterator[str]:
-    """Play ``deployment.yaml`` for as long as the block lasts; the container's name. It listens on ``port``, loopback only."""
+def played(folder: Path, port: int) -> Iterator[Pod]:
+    """Play ``deployment.yaml`` while the block lasts; it listens on ``port`` of loopback only."""
     if reason := why_not():
         raise UserError(f"The Deployment cannot be played: {reason}.", "install podman, or use a cluster.")
     deployment = document(folder / "deployment.yaml")
@@ -50,14 +74,13 @@ def played(folder: Path, port: int) -> Iterator[str]:
         file.write_text(json.dumps(deployment), "utf-8")
         try:
             podman(environment, "play", "kube", str(file))
-            yield f"{deployment['metadata']['name']}-pod-0-{container['name']}"
+            yield Pod(f"{deployment['metadata']['name']}-pod-0-{container['name']}", port, environment)
         finally:
             with contextlib.suppress(UserError):
                 podman(environment, "play", "kube", "--down", str(file))
 
 
 def podman(environment: Mapping[str, str], *arguments: str) -> str:
-    """What it says; a failure is told with its last line."""
     ran = subprocess.run(
         ["podman", *arguments], capture_output=True, text=True, env=dict(environment), check=False, timeout=120
     )

@@ -62,7 +62,7 @@ def expect_tag(image: str, where: str) -> None:
     """An image is named by what never comes to mean another: a version, or a digest."""
     if re.search(r"@sha256:[0-9a-f]{64}$", image):
         return
-    tag = image.rpartition("/")[2].partition(":")[2]
+    tag = "" if "@" in image else image.rpartition("/")[2].partition(":")[2]
     expect(
         tag and tag != "latest" and re.fullmatch(r"[\w.-]{1,128}", tag),
         f"{where}: the image {image} has {f'the tag {tag}' if tag else 'no tag'}, which is another image tomorrow.",
