@@ -78,13 +78,13 @@ class Story:
         self._seen = None
         paths = [str(self.folder), str(ROOT), os.environ.get("PYTHONPATH", "")]
         played = [sys.executable, "-m", "helpers.bench.autoscaling", self.target]
-        with self._told.open("wb") as told, self._log.open("wb") as log:
+        with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "helpers.bench.tether", *played, json.dumps([*map(asdict, self.phases)])],
                 cwd=self.folder,
                 env=os.environ | ALONE | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
                 stdin=subprocess.PIPE,
-                stdout=told,
+                stdout=subprocess.PIPE,
                 stderr=log,
             )
 
@@ -93,12 +93,12 @@ class Story:
         if self._seen is None:
             if self._process is None:
                 raise UserError("The story was not started.", "start it first.")
-            code = self._process.wait()
+            told = self._process.stdout.readlines()  # type: ignore[union-attr]
             self.stop()
-            if code:
+            if not told:
                 said = self._log.read_text("utf-8", "replace").strip().splitlines()
                 raise UserError("Ray did not come to the end of the story.", said[-1] if said else "it said nothing.")
-            found = json.loads(self._told.read_text("utf-8").splitlines()[-1])
+            found = json.loads(told[-1])
             self._seen = Seen([tuple(each) for each in found["looks"]], [tuple(each) for each in found["answers"]])
         return self._seen
 
@@ -108,11 +108,8 @@ class Story:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()  # type: ignore[union-attr]  # the tether sees it and ends all
             self._process.wait()
+            self._process.stdout.close()  # type: ignore[union-attr]
             self._process = None
-
-    @property
-    def _told(self) -> Path:
-        return self.folder / "ray_story.json"
 
     @property
     def _log(self) -> Path:

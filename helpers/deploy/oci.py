@@ -42,11 +42,17 @@ class Entry:
     source: Path | bytes | None = None
     target: str = ""
     mode: int = 0o644
+    make: Callable[[bytes], bytes] | None = None  # from the source's bytes, those of the file; str tells how
 
     def content(self) -> bytes:
-        if isinstance(self.source, Path):
-            return self.source.read_bytes()
-        return self.source or b""
+        raw = self.source.read_bytes() if isinstance(self.source, Path) else self.source or b""
+        return self.make(raw) if self.make else raw
+
+    def key(self) -> list[object]:
+        """What decides what is in it, without making it."""
+        raw = self.source.read_bytes() if isinstance(self.source, Path) else self.source
+        inside = _digest(raw) if raw is not None else ""
+        return [self.path, self.target, self.mode, inside, str(self.make or "")]
 
 
 @dataclass(frozen=True)
@@ -195,8 +201,7 @@ def _layer(folder: Path, layer: Layer) -> Built:
     entries = layer.sorted()
     key = hashlib.sha256(f"{LEVEL}".encode())
     for entry in entries:
-        inside = _digest(entry.content()) if entry.source is not None else ""
-        key.update(json.dumps([entry.path, entry.target, entry.mode, inside]).encode())
+        key.update(json.dumps(entry.key()).encode())
     note = folder / "made" / key.hexdigest()
     if note.exists():
         kept = json.loads(note.read_bytes())

@@ -38,7 +38,7 @@ def test_every_command_explains_itself(name: str) -> None:
         (["xyzzy"], "There is no command 'xyzzy'", "python3 -m helpers --help"),
         (["build", "--chek"], "There is no option --chek", "helpers build --help"),
         (["start"], "The following arguments are required: lesson", "helpers start --help"),
-        (["start", "99"], "There is no lesson '99'", "choose from: 01 (export)"),
+        (["start", "99"], "There is no lesson '99'", "choose from: 00 (welcome), 01 (export)"),
         (["lab", "--port", "moon"], "'moon' is not a port", "helpers lab --help"),
         (["lab", "--port", "70000"], "'70000' is not a port", "helpers lab --help"),
         (["status", "moon"], "There is no lesson 'moon'", "choose from"),
