@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -93,30 +93,30 @@ class Story:
         if self._seen is None:
             if self._process is None:
                 raise UserError("The story was not started.", "start it first.")
-            told = self._process.stdout.readlines()  # type: ignore[union-attr]
-            self.stop()
+            told = self._process.stdout.readline()  # type: ignore[union-attr]
+            threading.Thread(target=self.stop).start()  # Ray takes seconds to end, and nothing more is seen
             if not told:
                 said = self._log.read_text("utf-8", "replace").strip().splitlines()
                 raise UserError("Ray did not come to the end of the story.", said[-1] if said else "it said nothing.")
-            found = json.loads(told[-1])
+            found = json.loads(told)
             self._seen = Seen([tuple(each) for each in found["looks"]], [tuple(each) for each in found["answers"]])
         return self._seen
 
     def stop(self) -> None:
         """End it, wherever it is, with all of Ray's processes."""
-        if self._process is not None:
+        process, self._process = self._process, None
+        if process is not None:
             with contextlib.suppress(OSError):
-                self._process.stdin.close()  # type: ignore[union-attr]  # the tether sees it and ends all
-            self._process.wait()
-            self._process.stdout.close()  # type: ignore[union-attr]
-            self._process = None
+                process.stdin.close()  # type: ignore[union-attr]  # the tether sees it and ends all
+            process.wait()
+            process.stdout.close()  # type: ignore[union-attr]
 
     @property
     def _log(self) -> Path:
         return self.folder / "ray_story.log"
 
 
-def play(target: str, phases: Sequence[Phase]) -> Seen:
+def play(target: str, phases: Sequence[Phase], tell: Callable[[Seen], None]) -> None:
     """In this process: start Ray, serve the deployment, let the callers come and go."""
     module, _, name = target.partition(":")
     with tempfile.TemporaryDirectory(prefix="servelab-") as folder:
@@ -138,7 +138,7 @@ def play(target: str, phases: Sequence[Phase]) -> Seen:
             serve.start(http_options={"location": "NoServer"})
             deployment = getattr(importlib.import_module(module), name)
             handle = serve.run(deployment.bind(), route_prefix=None)
-            return _watched(serve, handle, name, phases)
+            tell(_watched(serve, handle, name, phases))
         finally:
             ray.shutdown()
 
@@ -178,5 +178,9 @@ def _watched(serve: Any, handle: Any, name: str, phases: Sequence[Phase]) -> See
     return Seen(looks, answers)
 
 
+def _print(seen: Seen) -> None:
+    print(json.dumps(asdict(seen)), flush=True)
+
+
 if __name__ == "__main__":
-    print(json.dumps(asdict(play(sys.argv[1], [Phase(**each) for each in json.loads(sys.argv[2])]))))
+    play(sys.argv[1], [Phase(**each) for each in json.loads(sys.argv[2])], _print)

@@ -36,6 +36,7 @@ class Lane:
         self.threads = scheduler.executors = threads
         self.batches = 0
         self._running = 0  # batches in threads
+        self._window = scheduler.window  # who has one waits for company, however quick the model is
         self._planned = False
         self._gathering = False
         self._in_this_turn = 0  # of the loop, since we last looked
@@ -59,7 +60,7 @@ class Lane:
     ) -> Any:
         """The answer for one request's work, or the error that belongs to it."""
         loop = asyncio.get_running_loop()
-        if not (self._gathering or self._running or self._planned) and self._is_quick(rows):
+        if not (self._gathering or self._running or self._planned or self._window) and self._is_quick(rows):
             return self._answer_on_the_spot(loop, work, rows)
         answer: asyncio.Future[Any] = loop.create_future()
         job = Job(rows, kind, deadline, (work, answer), has_left)

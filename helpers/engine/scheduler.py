@@ -37,6 +37,8 @@ from itertools import accumulate
 from helpers.engine.batch_size import BatchSize
 from helpers.engine.job import Job, Refused
 
+STALE = 10.0  # seconds after which what a batch took is no reason any more to turn the next one away
+
 
 class Scheduler:
     """The queue of one model."""
@@ -54,6 +56,7 @@ class Scheduler:
         self._halves: deque[list[Job]] = deque()
         self._running: dict[int, tuple[float, int]] = {}  # by the batch's first job: since when, how many rows
         self._dropped: list[Job] = []
+        self._finished = clock()  # when the last batch was
         self._swept = False  # since the last batch was taken
 
     def admit(self, job: Job) -> None:
@@ -64,7 +67,7 @@ class Scheduler:
             self.expire()  # who has left needs no place
         if self._is_full(job):
             raise Refused("full", self.size.expected(self.queued_rows) / self.executors)
-        if math.isfinite(job.deadline):
+        if math.isfinite(job.deadline) and not self._is_out_of_date(job.arrived):
             ends = self._would_end(job, self.queued_rows)
             if ends > job.deadline:  # with all the queue before it; now look at who really is
                 ends = self._would_end(job, sum(other.rows for other in self.waiting() if other.urgency < job.urgency))
@@ -72,6 +75,10 @@ class Scheduler:
                 raise Refused("late", ends - job.deadline)
         heapq.heappush(self._waiting.setdefault(job.kind, []), (job.urgency, job))
         self.queued_rows += job.rows
+
+    def _is_out_of_date(self, now: float) -> bool:
+        """True if nothing was measured for long: were all turned away for what one took, nothing ever would be."""
+        return not (self.queued_rows or self._running) and now > self._finished + STALE
 
     def take(self) -> list[Job]:
         """The next batch for an executor that is free; nothing, if nothing is due."""
@@ -90,7 +97,8 @@ class Scheduler:
     def finish(self, batch: list[Job]) -> None:
         """A batch was answered."""
         since, rows = self._running.pop(batch[0].number)
-        self.size.learn(rows, self.clock() - since)
+        self._finished = self.clock()
+        self.size.learn(rows, self._finished - since)
 
     def fail(self, batch: list[Job]) -> Job | None:
         """A batch raised: the culprit, if it was alone; else its halves are due next."""
@@ -165,7 +173,7 @@ class Scheduler:
     def _starts(self, heap: list[tuple[tuple[float, int], Job]]) -> float:
         """When a kind is due: at once, or when its window ends or a batch is full."""
         if not self.window or sum(job.rows for _, job in heap) >= self.size.limit:
-            return -math.inf if not self.window else self.clock()
+            return -math.inf
         return min(job.arrived for _, job in heap) + self.window
 
     def _still_wanted(self, job: Job) -> bool:

@@ -304,3 +304,17 @@ def test_a_model_that_loses_rows_is_found_out() -> None:
     assert raised.value.status == 500
     with pytest.raises(EngineError, match="must not be batched"):
         answers_for(lambda arrays: [np.float32(3)], [rows(1), rows(2)])  # type: ignore[list-item]
+
+
+async def test_a_window_is_kept_by_a_lone_request_and_a_full_batch_does_not_wait_for_it() -> None:
+    run = Doubler()
+    lane = lane_for(run, gathers=False, window=0.05)
+    lane.scheduler.size._limit = 4.0
+    lone = asyncio.ensure_future(lane.ask(rows(1), 1))
+    await asyncio.sleep(0)
+    assert not run.sizes and lane.scheduler.queued_rows == 1
+    await asyncio.gather(lone, *(lane.ask(rows(n), 1) for n in range(3)))
+    assert run.sizes == [4]
+    lane.scheduler.window, lane.scheduler.size._limit = 3600.0, 4.0
+    await asyncio.gather(*(lane.ask(rows(n), 1) for n in range(4)))
+    assert run.sizes == [4, 4]

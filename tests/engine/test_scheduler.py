@@ -1,5 +1,6 @@
 """The scheduler, on a clock that the test moves: rows conserved, nobody starved, deadlines kept that can be."""
 
+import itertools
 import math
 from collections import Counter
 from functools import partial
@@ -12,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from helpers.engine import BatchSize, Job, Refused, Scheduler
 from helpers.engine.job import PATIENCE
+from helpers.engine.scheduler import STALE
 
 
 class Clock:
@@ -476,3 +478,36 @@ class AnyOrder(RuleBasedStateMachine):
 
 TestAnyOrder = AnyOrder.TestCase
 TestAnyOrder.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+
+
+def test_a_full_batch_is_due_although_a_real_clock_never_stands_still() -> None:
+    moments = itertools.count()
+    size = BatchSize(4)
+    scheduler = Scheduler(lambda: next(moments) * 1e-6, size, window=10.0)
+    jobs = [Job(1) for _ in range(size.limit)]
+    for job in jobs[:-1]:
+        scheduler.admit(job)
+    assert scheduler.take() == [] and (scheduler.due_at() or 0) > 9
+    scheduler.admit(jobs[-1])
+    assert scheduler.take() == jobs
+
+
+def test_a_slow_first_time_does_not_lock_everyone_out(clock: Clock) -> None:
+    size = BatchSize(4)
+    size.learn(1, 60.0)  # the first call loaded something
+    scheduler = Scheduler(clock, size)
+    for _ in range(40):
+        with pytest.raises(Refused):  # it is believed
+            scheduler.admit(Job(1, deadline=clock() + 1.0))
+        clock.now += STALE + 0.1
+        tried = Job(1, deadline=clock() + 1.0)  # and after a while it is not
+        scheduler.admit(tried)
+        with pytest.raises(Refused):
+            scheduler.admit(Job(1, deadline=clock() + 1.0))
+        batch = scheduler.take()
+        assert batch == [tried]
+        clock.now += 0.1
+        scheduler.finish(batch)
+        if size.expected(1) < 1.0:
+            break
+    scheduler.admit(Job(1, deadline=clock() + 1.0))
