@@ -5,9 +5,12 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +47,26 @@ def put_load(port: int, question: Question, connections: int, seconds: float, co
     """Keep so many connections busy for so long; on one core, if one is named."""
     if generator() == "wrk":
         return _with_wrk(port, question, connections, seconds, core)
-    return asyncio.run(_with_asyncio(port, question, connections, seconds))
+    found: Outcome = in_a_thread(lambda: _with_asyncio(port, question, connections, seconds))
+    return found
+
+
+def in_a_thread(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """Run a coroutine on a loop of its own: a notebook's thread has one that is running already."""
+    found: list[Any] = []
+
+    def run() -> None:
+        try:
+            found.append(asyncio.run(work()))
+        except BaseException as error:  # it belongs to who asked
+            found.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if isinstance(found[0], BaseException):
+        raise found[0]
+    return found[0]
 
 
 def _with_wrk(port: int, question: Question, connections: int, seconds: float, core: int | None) -> Outcome:

@@ -7,17 +7,15 @@ at which the caller wanted to ask.
 
 import asyncio
 import re
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from helpers.bench.load import Question
+from helpers.bench.load import Question, in_a_thread
 
 MOST_CONNECTIONS = 200
 
@@ -61,24 +59,6 @@ def offer(
     in_a_thread(lambda: _offer(address, question, moments.tolist(), note))
     asked, latencies, statuses = zip(*sorted(results), strict=True)
     return Offered(rate, np.array(asked), np.array(latencies), Counter(statuses))
-
-
-def in_a_thread(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    """Run a coroutine on a loop of its own: a notebook's thread has one that is running already."""
-    found: list[Any] = []
-
-    def run() -> None:
-        try:
-            found.append(asyncio.run(work()))
-        except BaseException as error:  # it belongs to who asked
-            found.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    if isinstance(found[0], BaseException):
-        raise found[0]
-    return found[0]
 
 
 async def _offer(

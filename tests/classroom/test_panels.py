@@ -219,7 +219,7 @@ def test_a_version_that_does_not_load_is_not_promoted(tmp_path: Path) -> None:
         (model,) = (store.root / "net" / "2").glob("*.onnx")
         model.write_bytes(model.read_bytes()[:-5])
         panel = VersionPanel("net", store, server.address)
-        with pytest.raises(UserError, match="did not load version 2: .*is not what was saved"):
+        with pytest.raises(UserError, match=r"did not load version 2: .*is not what was saved"):
             panel.promote("2")
         assert panel.in_production() == panel.answering() == "1"
 

@@ -521,7 +521,7 @@ def _awaited(attempt: Attempt, *arguments: Any) -> Any:
     """What the learner's coroutine returns, on a loop of its own."""
     import asyncio
 
-    from helpers.bench.offered_load import in_a_thread
+    from helpers.bench.load import in_a_thread
 
     attempt.expect(callable(attempt.answer), f"{_of(attempt.answer)}, which cannot be called", "a function")
 
