@@ -62,7 +62,9 @@ class BatchingLab:
 
             style = {"style": {"description_width": "14em"}, "layout": Layout(width="34em"), "continuous_update": False}
             sliders = {
-                "rate": FloatLogSlider(description="arrivals a second", base=10, min=1, max=3.5, step=0.1, **style),
+                "rate": FloatLogSlider(
+                    description="arrivals a second", base=10, min=1, max=3.5, step=0.1, readout_format=".0f", **style
+                ),
                 "a_ms": FloatSlider(description="a call costs (a), ms", min=0, max=20, step=0.5, **style),
                 "b_ms": FloatSlider(description="a row costs (b), ms", min=0, max=5, step=0.1, **style),
                 "window_ms": FloatSlider(description="window, ms", min=0, max=50, step=1, **style),

@@ -85,6 +85,7 @@ class LoadPanel:
                 max=3.5,
                 step=0.1,
                 description="requests a second",
+                readout_format=".0f",
                 style={"description_width": "initial"},
                 layout=Layout(width="30em"),
             )
