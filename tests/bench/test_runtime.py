@@ -101,7 +101,7 @@ def test_the_command_keeps_all_figures(home: Path, capsys: pytest.CaptureFixture
         (["moon"], "invalid choice: 'moon'"),
         (["runtime", "--batches", "0"], "'0' is not a whole number of 1 or more"),
         (["runtime", "--models", "gpt"], "invalid choice: 'gpt'"),
-        (["runtime", "--seconds", "-1"], "-1.0 seconds cannot be measured in"),
+        (["runtime", "--seconds", "-1"], "-1 seconds cannot be measured in"),
     ],
 )
 def test_mistakes_are_told(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

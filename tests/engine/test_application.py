@@ -37,7 +37,8 @@ class Broken:
 
 
 def lanes_of_this_process() -> set[str]:
-    return {thread.name for thread in threading.enumerate()}
+    # The event loop keeps some of its own for what was handed to a thread; how many depends on the moment.
+    return {thread.name for thread in threading.enumerate() if not thread.name.startswith("asyncio_")}
 
 
 async def ask(application: Application, method: str, path: str, **more: Any) -> httpx.Response:
@@ -58,7 +59,7 @@ async def test_it_is_asked_on_the_loop_that_opened_it(tmp_path: Path) -> None:
     assert "/twice" in (await ask(application, "GET", "/openapi.json")).json()["paths"]
     await application.close()
     assert (await ask(application, "GET", "/readyz")).status_code == 503
-    assert lanes_of_this_process() <= before | {"asyncio_0"}, "its threads are gone"
+    assert lanes_of_this_process() <= before, "its threads are gone"
 
 
 def test_uvicorn_serves_it_as_it_would_any_other() -> None:
