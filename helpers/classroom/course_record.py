@@ -61,15 +61,19 @@ def _panels() -> list[tuple[str, Mapping[str, tuple[float, str]]]]:
         for name, values in series.items():
             shown = {each: (float(value), _text(name, value)) for each, value in values.items()}
             panels.append((f"{lesson.number} {name.replace('_', ' ')}", shown))
-        if single:
-            shown = {name.replace("_", " "): (float(value), _text(name, value)) for name, value in single.items()}
+        for unit in dict.fromkeys(map(_unit, single)):  # bars of one panel are of one unit
+            own = {name: value for name, value in single.items() if _unit(name) == unit}
+            shown = {name.replace("_", " "): (float(value), _text(name, value)) for name, value in own.items()}
             panels.append((lesson.number, shown))
     return panels
 
 
 def _text(name: str, value: float) -> str:
     """A number with its unit."""
-    for end, unit in UNITS.items():
-        if name == end or name.endswith(f"_{end}"):
-            return unit(value)
-    return f"{value:.3g}"
+    unit = UNITS.get(_unit(name))
+    return unit(value) if unit else f"{value:.3g}"
+
+
+def _unit(name: str) -> str:
+    """What the end of a name says."""
+    return next((end for end in UNITS if name == end or name.endswith(f"_{end}")), "")

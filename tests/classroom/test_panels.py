@@ -230,10 +230,11 @@ def test_a_version_that_does_not_load_is_not_promoted(tmp_path: Path) -> None:
 def test_what_was_measured_is_drawn_with_its_units(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SERVELAB_HOME", str(tmp_path))
     assert "Nothing was measured" in course_so_far().alt
-    remember("03", digits_seconds={"torch": 0.0002, "onnx": 3.5e-5}, answers_per_second=1234.0)
+    remember("03", digits_seconds={"torch": 0.0002, "onnx": 3.5e-5}, answers_per_second=1234.0, first_seconds=0.5)
     (tmp_path / "measurements.json").write_text(
         json.dumps(json.loads((tmp_path / "measurements.json").read_text()) | {"99": {"unknown": 1}}), "utf-8"
     )
     alt = course_so_far().alt
     assert "03 digits seconds: onnx 35 µs, torch 200 µs" in alt and "answers per second 1,234/s" in alt
+    assert alt.count("03:") == 2, "seconds and rates have no bars in common"
     assert "unknown" not in alt
