@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ import psutil
 from numpy.typing import NDArray
 
 from helpers.bench.load import Outcome, Question
+from helpers.bench.server_process import free_port
 from helpers.errors import UserError
 from helpers.places import ROOT
 from helpers.runtime import Options, Session
@@ -82,7 +82,7 @@ class Running:
 @contextlib.contextmanager
 def started(rival: Rival, workload: Workload, folder: Path) -> Iterator[Running]:
     """A server of its own process on the first core, from its start until the block ends."""
-    port = _free_port()
+    port = free_port()
     variables = {**os.environ, "OMP_NUM_THREADS": "1", "BENTOML_HOME": str(folder / "bentoml")}
     if rival.module:
         command = [f"helpers.bench.servers.{rival.module}", str(workload.path), str(port), *rival.arguments]
@@ -211,12 +211,6 @@ def _wait_until_it_answers(process: "subprocess.Popen[bytes]", port: int, questi
 
 def _request(port: int, question: Question) -> urllib.request.Request:
     return urllib.request.Request(f"http://127.0.0.1:{port}{question.path}", question.body, question.headers)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _family(pid: int) -> list[psutil.Process]:

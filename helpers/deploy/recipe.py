@@ -1,6 +1,9 @@
 """The texts of a bundle: its Dockerfile and its README."""
 
+import sys
+
 from helpers.deploy.needs import Needs
+from helpers.deploy.system import PACKAGES
 
 DOCKERFILE = """\
 # {name}: built by `docker build -t {name} .`, `podman build …` or `buildah bud …` in this folder.
@@ -15,12 +18,12 @@ COPY requirements.txt .
 # A pip configuration (an index of one's own) comes as a secret, and does not stay in the image.
 RUN --mount=type=secret,id=pipconf,target=/etc/pip.conf \\
     if [ "$CUDA" = 1 ]; then sed -i 's/^onnxruntime==/onnxruntime-gpu==/' requirements.txt; fi \\
-    && python -m pip install --no-cache-dir --no-compile --target /opt/packages --requirement requirements.txt
+    && python -m pip install --no-cache-dir --no-compile --target {packages} --requirement requirements.txt
 
 FROM python:${{PYTHON}}-slim
-ENV PYTHONPATH=/opt/packages PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \\
+ENV PYTHONPATH={packages} PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \\
     HOST=0.0.0.0 PORT=3000 WORKERS=1 ORT_DISABLE_TELEMETRY=1
-COPY --from=packages /opt/packages /opt/packages
+COPY --from=packages {packages} {packages}
 COPY . /app
 WORKDIR /app
 # Nobody in particular: what is broken into can change nothing.
@@ -57,9 +60,10 @@ whoever runs it.
 
 def dockerfile(name: str) -> str:
     """Two stages: packages are installed in the first, and only they come along."""
-    import sys
 
-    return DOCKERFILE.format(name=name.lower(), python=f"{sys.version_info.major}.{sys.version_info.minor}")
+    return DOCKERFILE.format(
+        name=name.lower(), packages=PACKAGES, python=f"{sys.version_info.major}.{sys.version_info.minor}"
+    )
 
 
 def readme(found: Needs, target: str) -> str:
