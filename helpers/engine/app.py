@@ -25,6 +25,12 @@ Route = Callable[[Request], Awaitable[Answer]]
 LEFT = 499  # what is counted when the caller leaves; nobody is there to get it
 
 
+def lacks_memory(error: BaseException) -> bool:
+    """True if an error means that memory ran out; ONNX Runtime and the system's threads have words of their own."""
+    words = ("bad_alloc", "Failed to allocate memory", "can't start new thread", "failed to map segment")
+    return isinstance(error, MemoryError) or any(each in str(error) for each in words)
+
+
 class App:
     """Routes by the first part of the path; each protocol adds its own."""
 
@@ -88,6 +94,9 @@ class App:
         except ClientGone:
             raise
         except Exception as error:  # a defect of the model or ours: its text stays inside
+            if lacks_memory(error):
+                log.error("there was not enough memory for a request", extra={"request": number.decode("latin-1")})
+                return told(EngineError("overloaded", "there is not enough memory for this now", retry_after=1.0))
             log.error("a request failed", exc_info=error, extra={"request": number.decode("latin-1")})
             return told(EngineError("internal", "the model failed to answer; the server's log says why"))
 

@@ -113,7 +113,15 @@ class Lane:
         self._running += 1
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix=f"lane-{self.name}")
-        running = self._pool.submit(answers_for, self.run, [job.work[0] for job in batch])
+        try:
+            running = self._pool.submit(answers_for, self.run, [job.work[0] for job in batch])
+        except RuntimeError as error:  # the system has no thread to give
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
+            self._running -= 1
+            self._failed(batch, error)
+            self._plan(loop)
+            return
         running.add_done_callback(lambda done: loop.call_soon_threadsafe(self._came_back, loop, batch, done))
         if self._is_full:
             self._watch_deadlines(loop)

@@ -1,0 +1,53 @@
+"""Long lists of numbers in JSON, read by simdjson straight into an array: in a third of the time.
+
+Only what is right is read here. Whatever is not, or is of another kind, is left to the slower reader,
+which can say what is wrong with it.
+"""
+
+import math
+import threading
+from typing import Any
+
+import numpy as np
+import simdjson
+from numpy.typing import NDArray
+
+# In bytes: shorter ones gain nothing, and a reader keeps the memory that its longest one took.
+SHORT, LONG = 1 << 12, 1 << 22
+
+
+class _Reader(threading.local):
+    """One for each thread, since one reads one document at a time."""
+
+    def __init__(self) -> None:
+        self.parser = simdjson.Parser()
+
+
+_reader = _Reader()
+
+
+def numbers(raw: bytes | memoryview, axes: int) -> NDArray[np.float64] | None:
+    """What ``raw`` holds, if it is lists of numbers within ``axes`` levels, all of one length."""
+    if not SHORT <= len(raw) <= LONG:
+        return None
+    try:
+        document: Any = _reader.parser.parse(raw)
+        shape, lists = _shape(document, axes)
+        flat: NDArray[np.float64] = np.frombuffer(document.as_buffer(of_type="d"))
+    except (ValueError, TypeError, AttributeError, RuntimeError):
+        return None
+    # A buffer does not show where lists began: with one list too many, numbers lie deeper than they should.
+    if flat.size != math.prod(shape) or not flat.size or bytes(raw).count(b"[") != lists:
+        return None
+    return flat.reshape(shape)
+
+
+def _shape(document: Any, axes: int) -> tuple[list[int], int]:
+    """How long the lists of each level are, and how many lists there are."""
+    level, shape, lists = [document], [len(document)], 1
+    for _ in range(axes - 1):
+        level = [row for part in level for row in part]
+        lists += len(level)
+        (size,) = {len(row) for row in level}
+        shape.append(size)
+    return shape, lists
