@@ -57,6 +57,7 @@ def measure(seconds: float, workers: int, say: Callable[[str], None] = lambda li
         server = ServerProcess.of_kit(MODEL, SERVICE, folder=ROOT, workers=workers)
         server.environment["SERVELAB_HOME"] = name
         with server:
+            say(f"{workers} workers are up; {HONEST} honest callers and {HOSTILE} hostile ones begin")
             return asyncio.run(_watched(server, session, seconds, say))
 
 

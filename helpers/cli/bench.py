@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import signal
+import sys
 
 from helpers.errors import UserError
 from helpers.places import lab_home
@@ -48,7 +50,12 @@ def run(arguments: argparse.Namespace) -> int:
     seconds = 60 * arguments.minutes if arguments.what == "soak" else arguments.seconds
     if not 0 < seconds <= 86_400:
         raise UserError(f"{seconds:g} seconds cannot be measured in.", "name more than 0, and a day at most.", 2)
-    return {"runtime": _runtime, "engine": _engine, "soak": _soak}[arguments.what](arguments)
+    # Told to end, as by a timeout: the servers that were started for this end too.
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        return {"runtime": _runtime, "engine": _engine, "soak": _soak}[arguments.what](arguments)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _say(line: str) -> None:

@@ -2,10 +2,15 @@
 
 import asyncio
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from helpers.bench import soak
@@ -14,6 +19,7 @@ from helpers.bench.soak import Span
 from helpers.bench.soak_callers import Tally, ask_honestly, ask_with_malice, honest_questions, hostile_messages
 from helpers.cli import main
 from helpers.engine import EngineError
+from helpers.places import ROOT
 from helpers.runtime import Options, Session
 
 FINE = Span(1.0, 100.0, 900.0, 0.01, (), {"400": 3, "left in the middle": 1})
@@ -35,6 +41,17 @@ def test_the_command_sees_both_kinds_of_callers_and_no_honest_error(
     assert told >= {"400", "404", "413", "422", "left in the middle", "came byte by byte"}
     assert "hostile: what they were told" in said and "0 errors among them" in said
     assert (tmp_path / "bench" / "soak.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_told_to_end_it_leaves_no_server_behind(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "helpers", "bench", "soak", "--minutes", "5", "--workers", "1"]
+    variables = os.environ | {"SERVELAB_HOME": str(tmp_path)}
+    with subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True) as bench:
+        assert bench.stdout and bench.stdout.readline()
+        started = psutil.Process(bench.pid).children(recursive=True)
+        bench.terminate()
+        assert bench.wait(60) == 128 + signal.SIGTERM
+    assert started and psutil.wait_procs(started, timeout=10)[1] == []
 
 
 @pytest.mark.parametrize(
