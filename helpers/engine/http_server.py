@@ -2,16 +2,34 @@
 
 import asyncio
 import contextlib
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from helpers.engine.turns import Counts, Turns
 
+MOST_OF_A_HEAD = 4096
 LAST_WORD_SECONDS = 1.0  # for which a connection stays open, when the server stops, though nothing comes over it
+
+
+# What Java's own client and `curl --http2` add to a question in HTTP/1.1.
+_OFFER = re.compile(rb"(?<=\r\n)upgrade(?=: *h2c\r\n)", re.IGNORECASE)
+
+
+class Protocol(HttpToolsProtocol):
+    """An offer to go on in HTTP/2 is passed over, as HTTP allows; httptools would lose the body that comes with it."""
+
+    def data_received(self, data: bytes) -> None:
+        begins = self.cycle is None or not self.cycle.more_body  # else it is a body, which nobody may change
+        if begins and b"h2c\r\n" in data[:MOST_OF_A_HEAD]:
+            end = data.find(b"\r\n\r\n") + 2
+            data = _OFFER.sub(b"x-offer", data[:end]) + data[end:]
+        super().data_received(data)
 
 
 class HttpServer(uvicorn.Server):
@@ -57,6 +75,7 @@ class HttpServer(uvicorn.Server):
 def _settings(app: Any, grace: int) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        http=Protocol,
         lifespan="off",
         ws="none",
         proxy_headers=False,

@@ -4,10 +4,13 @@ import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from helpers.engine.http_server import Protocol
 from helpers.engine.server import Server, Settings, serve
 from helpers.store import Store
 from tests.engine.served import store_with_two_versions, twice_and_sum
@@ -41,6 +44,10 @@ def binary(left_says: object, right_says: object, length: int | None = None, tai
     return post(INFER, head + tail, f"Inference-Header-Content-Length: {told}")
 
 
+OFFER = (
+    "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA"
+)
+
 MISTAKES = {
     "no JSON": (post(INFER, b"{"), 400),
     "nothing": (post(INFER, b""), 400),
@@ -53,6 +60,7 @@ MISTAKES = {
     "no path": (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 404),
     "a body where none belongs": (b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", 200),
     "another protocol": (b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 200),
+    "HTTP/2 offered, as Java does": (post("/v1/models/net:predict", V1, OFFER), 200),
     "right": (binary(12, 12), 200),
     "more than there is": (binary(12, 13), 422),
     "less than its shape": (binary(8, 16), 422),
@@ -79,6 +87,21 @@ async def test_after_a_mistake_the_connection_serves_on(server: Server, mistake:
         assert found.status == status and len(found.body) < 1000 and b"Traceback" not in found.body
         assert status == 200 or found.json["error"]
         await expect_honest_answer(wire)
+
+
+@pytest.mark.parametrize(("cycle", "changed"), [(None, True), (SimpleNamespace(more_body=True), False)])
+def test_only_a_head_is_an_offer(monkeypatch: pytest.MonkeyPatch, cycle: object, changed: bool) -> None:
+    fed: list[bytes] = []
+    monkeypatch.setattr(HttpToolsProtocol, "data_received", lambda self, data: fed.append(data))
+    protocol = Protocol.__new__(Protocol)
+    protocol.cycle = cycle  # type: ignore[assignment]
+    head, body = b"POST / HTTP/1.1\r\nupgrade: h2c\r\n\r\n", b"\r\nUpgrade: h2c\r\n\r\n"
+    protocol.data_received(head + body)
+    protocol.data_received(b"GET / HTTP/1.1\r\nUpgrade: h2")
+    assert fed == [
+        head.replace(b"upgrade", b"x-offer" if changed else b"upgrade") + body,
+        b"GET / HTTP/1.1\r\nUpgrade: h2",
+    ]
 
 
 async def test_requests_sent_without_waiting_are_answered_in_their_order(server: Server) -> None:
