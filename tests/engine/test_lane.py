@@ -318,3 +318,24 @@ async def test_a_window_is_kept_by_a_lone_request_and_a_full_batch_does_not_wait
     lane.scheduler.window, lane.scheduler.size._limit = 3600.0, 4.0
     await asyncio.gather(*(lane.ask(rows(n), 1) for n in range(4)))
     assert run.sizes == [4, 4]
+
+
+async def test_where_the_system_has_no_thread_to_give_each_request_is_told_and_the_next_may_have_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run, left = Doubler(), [3]
+    start = threading.Thread.start
+
+    def scarce(self: threading.Thread) -> None:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", scarce)
+    lane = lane_for(run, quick=False)
+    found = await asyncio.gather(lane.ask(rows(1), 1), lane.ask(rows(2), 1), return_exceptions=True)
+    assert [str(each) for each in found] == ["can't start new thread"] * 2, "together, and each of them alone"
+    doubled, _ = await lane.ask(rows(3), 1)
+    assert doubled.tolist() == [[6]] and run.sizes == [1]
+    lane.close()

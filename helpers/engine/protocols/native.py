@@ -87,7 +87,8 @@ class Reader:
             if "missing" in what:
                 return invalid(field, "missing", "a value for it")
             return invalid(field, "not a parameter", f"one of {', '.join(self.api.parameters) or 'none'}")
-        return EngineError("invalid_input", f"{field or 'the request'}: {what[:300]}", field or None)
+        expected = what.removeprefix("Expected ").partition(", got ")[0][:300] if what.startswith("Expected ") else None
+        return EngineError("invalid_input", f"{field or 'the request'}: {what[:300]}", field or None, expected)
 
 
 def write(answer: Any, promised: Value, accept: str, content_type: str) -> tuple[bytes, str]:
