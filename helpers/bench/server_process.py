@@ -23,7 +23,7 @@ _DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a pr
 
 
 class ServerProcess:
-    """Any command that serves HTTP on a port of this machine; ``{port}`` in it is replaced.
+    """Any command that serves HTTP on a port of this machine; ``{port}`` in it or its environment is replaced.
 
     >>> with ServerProcess.of_kit("digits:prod", workers=2) as server:  # doctest: +SKIP
     ...     print(server.address)
@@ -81,10 +81,11 @@ class ServerProcess:
         self.log.clear()
         self.port = free_port()
         command = [part.replace("{port}", str(self.port)) for part in self.command]
+        environment = {name: value.replace("{port}", str(self.port)) for name, value in self.environment.items()}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "helpers.bench.tether", *command],
             cwd=self.folder,
-            env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": _with_root()} | self.environment,
+            env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": _with_root()} | environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

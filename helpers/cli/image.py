@@ -1,12 +1,15 @@
 """``image build|list|run``: container images of bundles, with Docker or without."""
 
 import argparse
+import signal
+import sys
 from pathlib import Path
 
 from helpers.cli.ports import port_number
 
 SUMMARY = "container images of bundles: build, list, run; with Docker, podman or buildah, or with none of them"
 EXTRAS: list[str] = []
+BUILDERS = ["docker", "podman", "buildah", "python"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,25 +19,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     build.add_argument(
         "--with",
         dest="builder",
-        choices=["docker", "podman", "buildah", "python"],
+        choices=BUILDERS,
         help="default: the first that works; python needs none of them, only Linux",
     )
-    kinds.add_parser("list", help="the images that were built in plain Python, and their sizes")
-    run_ = kinds.add_parser("run", help="run one of them here")
+    build.add_argument(
+        "--base", metavar="NAME", help="the image to build on, with Python and pip; default: python's slim"
+    )
+    kinds.add_parser("list", help="the images of bundles, of every builder that works here, and their sizes")
+    run_ = kinds.add_parser("run", help="run one of them here, by the engine that holds it")
     run_.add_argument("reference", metavar="NAME:VERSION")
     run_.add_argument("--port", type=port_number, default=3000, help="default: 3000")
+    run_.add_argument("--memory", type=megabytes, metavar="MB", help="how much it may use; default: no limit")
+    run_.add_argument("--with", dest="engine", choices=BUILDERS, help="default: the first that holds it")
+
+
+def megabytes(text: str) -> int:
+    if int(text) < 1:
+        raise ValueError(text)
+    return int(text)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from helpers.deploy import images, running
+    from helpers.deploy import containers, images
     from helpers.deploy.packing import Bundle
     from helpers.text_table import aligned
 
+    # At its end by SIGTERM too, what is temporary (an unpacked image, the secrets of a build) is removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if arguments.what == "run":
-        return running.run(arguments.reference, arguments.port)
+        return containers.run(arguments.reference, arguments.port, arguments.memory, arguments.engine)
     if arguments.what == "build":
-        made = images.build(Bundle.read(arguments.bundle), arguments.builder)
+        made = images.build(Bundle.read(arguments.bundle), arguments.builder, base=arguments.base)
         print(f"{made.reference}, built by {made.builder} in {made.seconds:.1f} s: {made.unpacked / 1e6:.0f} MB")
+        print(f"run it: python3 -m helpers image run {made.reference}")
         return 0
-    print(aligned(["image", "digest", "packed", "unpacked"], running.describe(images.listed())))
+    print(aligned(["image", "builder", "digest", "packed", "unpacked"], images.table()))
     return 0

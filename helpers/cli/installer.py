@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from helpers.cli.environment import Environment
-from helpers.cli.lock import ProcessLock
 from helpers.cli.pip_progress import PipProgress
 from helpers.errors import UserError
+from helpers.process_lock import ProcessLock
 
 # What the course and the tests unpack to, and what pip needs beside it while it does so.
 GIB = 1024**3

@@ -1,6 +1,7 @@
 """``score TARGET FILE --into OUT``: a service's answers to the rows of a file, without HTTP."""
 
 import argparse
+import sys
 from pathlib import Path
 
 SUMMARY = "score the rows of a parquet or CSV file with a service, or a model of the store"
@@ -44,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from helpers.deploy.scoring import Job, score
     from helpers.deploy.scoring.comparison import compare
+    from helpers.deploy.scoring.parts import Parts
     from helpers.text_table import aligned
 
     job = Job(
@@ -58,7 +60,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.compare:
         print(aligned(["engine", "rows/s", "seconds", "answers"], compare(job, ENGINES)))
         return 0
-    done = score(job, arguments.anew)
+    try:
+        done = score(job, arguments.anew)
+    except KeyboardInterrupt:
+        kept = f"{Parts(job.into).kept():,} rows are scored and kept"
+        print(f"\nservelab: Stopped; {kept}. Run the same command again to go on.", file=sys.stderr)
+        return 130
     print(f"{done.into}: {done.rows:,} rows, {done.bad:,} of them with an error; {done.scored_now:,} scored now")
     return 0
 

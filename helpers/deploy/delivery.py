@@ -23,6 +23,7 @@ from pathlib import Path
 from helpers.deploy import package_command
 from helpers.deploy.packing import Bundle
 from helpers.deploy.system import PACKAGES, packages_layer
+from helpers.deploy.unfinished import unfinished
 from helpers.errors import UserError
 from helpers.installed import expect_installed
 
@@ -89,9 +90,8 @@ def package(
     whole = into / f"{name}-{release}"
     if whole.exists():
         raise UserError(f"{whole} is there already.", "a release does not change: name another with --release.", 2)
-    into.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".package-", dir=into) as place:
-        beside = Path(place) / "project"
+    with unfinished(into, ".package-") as place:
+        beside = place / "project"
         _write(beside, bundle, name, release)
         say(f"building {name} {release}")
         _build(beside)

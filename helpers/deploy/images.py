@@ -1,21 +1,21 @@
 """Images of bundles: built by Docker, podman or buildah where one works, and by plain Python anywhere on Linux."""
 
-import json
 import os
 import platform
 import shutil
-import subprocess
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers.deploy import oci, system
+from helpers.deploy import engines, oci, pip_settings, system
+from helpers.deploy.engines import working_engines as working_engines
+from helpers.deploy.layers import Entry, Layer
 from helpers.deploy.packing import Bundle
 from helpers.errors import UserError
 from helpers.places import lab_home
 
-ENGINES = ("docker", "podman", "buildah")
 PYTHON = "python"  # the builder of our own
 ENVIRONMENT = {
     "PYTHONPATH": system.PACKAGES,
@@ -46,23 +46,28 @@ def layout() -> Path:
     return lab_home() / "images"
 
 
-def working_engines() -> list[str]:
-    """Those that are installed and answer."""
-    return [name for name in ENGINES if shutil.which(name) and _quietly([name, "info"]).returncode == 0]
-
-
-def build(bundle: Bundle, builder: str | None = None, say: Say = print) -> Made:
+def build(bundle: Bundle, builder: str | None = None, say: Say = print, base: str | None = None) -> Made:
     """Build the bundle's image with the builder that is named, or else with the first that can."""
     if changed := bundle.changed():
         raise UserError(f"{bundle.path.name} was changed after it was packed: {changed[0]}.", "bundle it again.")
-    if builder is not None and builder != PYTHON:
-        return _with_engine(bundle, builder, say)
-    for engine in working_engines() if builder is None else ():
+    if builder == PYTHON:
+        if base:
+            raise UserError("An image in plain Python has no base image.", "leave out --base, or name an engine.", 2)
+        return _with_python(bundle, say)
+    if builder is not None:
+        return _with_engine(bundle, builder, base, say)
+    there_are = engines.working_engines()
+    if base and not there_are:
+        raise UserError(f"Nothing here builds on {base}.", "install podman or Docker, or leave out --base.")
+    for engine in there_are:
         try:
-            return _with_engine(bundle, engine, say)
+            return _with_engine(bundle, engine, base, say)
         except UserError as error:
+            if base and engine == there_are[-1]:
+                raise
             say(f"{error.sentence} {error.remedy}")
-            say("going on in plain Python")
+    if there_are:
+        say("going on in plain Python")
     return _with_python(bundle, say)
 
 
@@ -78,6 +83,16 @@ def listed() -> list[tuple[str, str, int, int]]:
     return sorted(found)
 
 
+def table() -> list[list[str]]:
+    """The images of every builder that works here, as lines of a table."""
+    own = [
+        [name, PYTHON, digest[7:19], f"{packed / 1e6:.0f} MB", f"{unpacked / 1e6:.0f} MB"]
+        for name, digest, packed, unpacked in listed()
+    ]
+    held = engines.all_held()
+    return own + [[image.reference, image.engine, image.number, "", f"{image.size / 1e6:.0f} MB"] for image in held]
+
+
 def _with_python(bundle: Bundle, say: Say) -> Made:
     system.expect_linux()
     began = time.perf_counter()
@@ -87,43 +102,46 @@ def _with_python(bundle: Bundle, say: Say) -> Made:
         entrypoint=[system.INTERPRETER, "/app/run.py"],
         environment=ENVIRONMENT,
         port=3000,
-        labels={"servelab.bundle": f"{bundle.name}-{bundle.version}"},
+        labels={engines.LABEL: f"{bundle.name}-{bundle.version}"},
     )
     image = oci.write(layout(), bundle.reference, layers, settings, platform.machine(), say)
     return Made(bundle.reference, PYTHON, time.perf_counter() - began, image.unpacked, image.packed)
 
 
-def _app_layer(bundle: Bundle) -> oci.Layer:
+def _app_layer(bundle: Bundle) -> Layer:
     """The bundle itself; it stands last, since it changes most often."""
     files = [*bundle.files, "bundle.json"]
-    return oci.Layer("app", tuple(oci.Entry(f"app/{name}", bundle.path / name) for name in files))
+    entries = [Entry(f"app/{name}", bundle.path / name) for name in files]
+    return Layer("app", tuple(system.with_bytecode(entries)))
 
 
-def _with_engine(bundle: Bundle, engine: str, say: Say) -> Made:
+def _with_engine(bundle: Bundle, engine: str, base: str | None, say: Say) -> Made:
     if not shutil.which(engine):
         raise UserError(f"{engine} is not installed.", f"install it, or build --with {PYTHON}.")
     began = time.perf_counter()
-    command = [engine, "build", "--tag", bundle.reference]
-    if configuration := os.environ.get("PIP_CONFIG_FILE"):
-        command += ["--secret", f"id=pipconf,src={configuration}"]
-    if engine == "buildah" or (engine == "podman" and hasattr(os, "geteuid") and os.geteuid() == 0):
-        command += ["--isolation", "chroot", "--network", "host"]
-    say(f"{' '.join(command)} {bundle.path}")
-    ran = subprocess.run([*command, str(bundle.path)], capture_output=True, text=True, check=False)
-    if ran.returncode != 0:
-        last = (ran.stderr or ran.stdout).strip().splitlines()[-1:] or ["it said nothing"]
-        raise UserError(f"{engine} did not build it: {last[0][:300]}", f"or build --with {PYTHON}.")
+    with tempfile.TemporaryDirectory(prefix="servelab-secrets-") as place:
+        secrets, left_out = pip_settings.secrets(Path(place))
+        if left_out:
+            say(f"pip looks into {', '.join(left_out)} here, which the build does not see: it does without")
+        command = _build_command(bundle, engine, base, secrets)
+        say(" ".join(command))
+        about = {"engine": engine, "base": base or "python:…-slim"}
+        engines.follow(command, say, about)
     seconds = time.perf_counter() - began
-    inspect = [engine, "inspect", "--type", "image", bundle.reference]
+    sizes = [image.size for image in engines.held(engine) if image.reference == bundle.reference]
+    return Made(bundle.reference, engine, seconds, sizes[0] if sizes else 0, None)
+
+
+def _build_command(bundle: Bundle, engine: str, base: str | None, secrets: Mapping[str, Path]) -> list[str]:
+    command = [*engines.program(engine), "build", "--tag", bundle.reference]
+    command += ["--label", f"{engines.LABEL}={bundle.name}-{bundle.version}"]
+    command += ["--build-arg", f"BASE={base}"] if base else []
+    for name, path in secrets.items():
+        command += ["--secret", f"id={name},src={path}"]
     if engine == "docker":
-        inspect = [engine, "image", "inspect", bundle.reference]
-    told = json.loads(_quietly(inspect).stdout or "[]")
-    size = told[0].get("Size", 0) if isinstance(told, list) and told else 0
-    return Made(bundle.reference, engine, seconds, int(size), None)
-
-
-def _quietly(command: list[str]) -> "subprocess.CompletedProcess[str]":
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
-        return subprocess.CompletedProcess(command, 1, "", "")
+        command += ["--progress", "plain"]
+    else:  # Docker's format, since that of OCI knows no health check
+        command += ["--format", "docker", "--layers", "--force-rm"]
+        if hasattr(os, "geteuid") and os.geteuid() == 0:
+            command += ["--isolation", "chroot", "--network", "host"]
+    return [*command, str(bundle.path)]

@@ -1,7 +1,7 @@
 """What a service needs, found by starting it once: its modules, the packages it loads, its models.
 
-Run as ``python -m helpers.deploy.needs TARGET FOLDER`` in a process of its own, so that nothing of
-the asker's is mistaken for the service's; prints JSON.
+``main`` is run in a process of its own, so that nothing of the asker's is mistaken for the
+service's, and prints JSON.
 """
 
 import asyncio
@@ -29,8 +29,9 @@ from helpers.errors import UserError
 from helpers.places import ROOT
 from helpers.store import Store
 
-CORE = ("httptools", "msgspec", "numpy", "onnxruntime", "uvicorn", "uvloop")
+CORE = ("httptools", "msgspec", "numpy", "onnxruntime", "pysimdjson", "uvicorn", "uvloop")
 OWN = {"servelab"}
+PATIENCE = 300  # seconds
 
 
 @dataclass(frozen=True)
@@ -46,15 +47,26 @@ class Needs:
 
 def find(target: str, folder: Path) -> Needs:
     """Start the service once, in another process, and see."""
-    command = [sys.executable, "-m", "helpers.deploy.needs", target, str(folder)]
-    ran = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=300)
-    told = ran.stdout.strip().splitlines()
-    if ran.returncode != 0 or not told:
-        raise UserError(f"{target} does not start.", ran.stderr.strip()[-800:] or "it said nothing.")
-    found = json.loads(told[-1])
+    command = [sys.executable, "-c", f"import sys; from {__name__} import main; main(*sys.argv[1:])"]
+    command += [target, str(folder)]
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=PATIENCE)
+        found = json.loads(ran.stdout.strip().rpartition("\n")[2])
+    except subprocess.TimeoutExpired:
+        raise UserError(
+            f"{target} did not start within {PATIENCE} seconds.", "start it by itself: python3 -m helpers serve"
+        ) from None
+    except ValueError:  # it said something else, or nothing
+        raise UserError(
+            f"{target} does not start.", ran.stderr.strip()[-800:] or f"{_ended(ran.returncode)}."
+        ) from None
     if "sentence" in found:
         raise UserError(found["sentence"], found["remedy"], found["exit_code"])
     return Needs(found["name"], tuple(found["modules"]), found["packages"], found["models"], found["openapi"])
+
+
+def _ended(code: int) -> str:
+    return f"it was killed by signal {-code}: did memory run out?" if code < 0 else f"it ended with code {code}"
 
 
 def look(target: str, folder: Path) -> Needs:
@@ -158,7 +170,3 @@ def main(target: str, folder: str) -> None:
     except UserError as error:
         told = {"sentence": error.sentence, "remedy": error.remedy, "exit_code": error.exit_code}
     print(json.dumps(told))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -9,19 +9,20 @@ Docker, podman, skopeo and containerd read this folder. The same files give the 
 a layer that was made before is not made again.
 """
 
-import gzip
+import contextlib
 import hashlib
-import io
 import json
-import os
 import shutil
 import tarfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
-LEVEL = 6
+from helpers.deploy.layers import Layer, Packed
+from helpers.errors import UserError
+from helpers.process_lock import ProcessLock
+
 UNPACKED = "servelab.unpacked"  # an annotation: a layer's bytes where it runs
 KINDS = {
     "index": "application/vnd.oci.image.index.v1+json",
@@ -35,52 +36,11 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One file of a layer: a folder, a link to ``target``, or what ``source`` holds (a file, or the bytes)."""
-
-    path: str
-    source: Path | bytes | None = None
-    target: str = ""
-    mode: int = 0o644
-    make: Callable[[bytes], bytes] | None = None  # from the source's bytes, those of the file; str tells how
-
-    def content(self) -> bytes:
-        raw = self.source.read_bytes() if isinstance(self.source, Path) else self.source or b""
-        return self.make(raw) if self.make else raw
-
-    def key(self) -> list[object]:
-        """What decides what is in it, without making it."""
-        raw = self.source.read_bytes() if isinstance(self.source, Path) else self.source
-        inside = _digest(raw) if raw is not None else ""
-        return [self.path, self.target, self.mode, inside, str(self.make or "")]
-
-
-@dataclass(frozen=True)
-class Layer:
-    """Files that change together."""
-
-    name: str
-    entries: tuple[Entry, ...]
-
-    def sorted(self) -> list[Entry]:
-        """Each path once (the last one counts), with the folders that lead to it."""
-        found = {entry.path: entry for entry in self.entries}
-        for path in list(found):
-            for folder in PurePosixPath(path).parents:
-                if str(folder) not in (".", "/"):
-                    found.setdefault(str(folder), Entry(str(folder), mode=0o755))
-        return [found[path] for path in sorted(found)]
-
-
-@dataclass(frozen=True)
 class Built:
-    """A layer in the layout: its digests, and its size packed and unpacked."""
+    """A layer in the layout, and whether it lay there before."""
 
     name: str
-    digest: str
-    diff: str
-    packed: int
-    unpacked: int
+    packed: Packed
     was_there: bool
 
 
@@ -96,12 +56,12 @@ class Image:
     @property
     def packed(self) -> int:
         """Bytes to send."""
-        return sum(layer.packed for layer in self.layers)
+        return sum(layer.packed.packed for layer in self.layers)
 
     @property
     def unpacked(self) -> int:
         """Bytes on disk where it runs."""
-        return sum(layer.unpacked for layer in self.layers)
+        return sum(layer.packed.unpacked for layer in self.layers)
 
 
 @dataclass(frozen=True)
@@ -126,25 +86,27 @@ def write(
     say: Say = lambda line: None,
 ) -> Image:
     """Write an image into ``folder``, beside images that are there already; of the same reference it is the new one."""
-    (folder / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
-    built = []
-    for number, layer in enumerate(layers, start=1):
-        made = _layer(folder, layer)
-        how = "was there already" if made.was_there else f"{made.packed / 1e6:.1f} MB packed"
-        say(f"layer {number} of {len(layers)}, {layer.name}: {made.unpacked / 1e6:.1f} MB, {how}")
-        built.append(made)
-    config = _blob(folder, _json(_config(built, settings, machine)))
-    layer_list = [
-        _descriptor("layer", made.digest, made.packed) | {"annotations": {UNPACKED: str(made.unpacked)}}
-        for made in built
-    ]
-    told = {"schemaVersion": 2, "mediaType": KINDS["manifest"], "config": _descriptor("config", *config)}
-    manifest = _blob(folder, _json({**told, "layers": layer_list}))
-    named = _descriptor("manifest", *manifest) | {"annotations": {"org.opencontainers.image.ref.name": reference}}
-    others = [each for each in manifests(folder) if _reference(each) != reference]
-    index = {"schemaVersion": 2, "mediaType": KINDS["index"], "manifests": [*others, named]}
-    _replace(folder / "oci-layout", _json({"imageLayoutVersion": "1.0.0"}))
-    _replace(folder / "index.json", _json(index))
+    with _alone(folder, say):
+        built = []
+        for number, layer in enumerate(layers, start=1):
+            made = _layer(folder, layer)
+            how = "was there already" if made.was_there else f"{made.packed.packed / 1e6:.1f} MB packed"
+            size = made.packed.unpacked / 1e6
+            say(f"layer {number} of {len(layers)}, {layer.name}: {size:.1f} MB, {how}")
+            built.append(made)
+        config = _blob(folder, _json(_config(built, settings, machine)))
+        layer_list = [
+            _descriptor("layer", made.packed.digest, made.packed.packed)
+            | {"annotations": {UNPACKED: str(made.packed.unpacked)}}
+            for made in built
+        ]
+        told = {"schemaVersion": 2, "mediaType": KINDS["manifest"], "config": _descriptor("config", *config)}
+        manifest = _blob(folder, _json({**told, "layers": layer_list}))
+        named = _descriptor("manifest", *manifest) | {"annotations": {"org.opencontainers.image.ref.name": reference}}
+        others = [each for each in manifests(folder) if _reference(each) != reference]
+        index = {"schemaVersion": 2, "mediaType": KINDS["index"], "manifests": [*others, named]}
+        _replace(folder, folder / "oci-layout", _json({"imageLayoutVersion": "1.0.0"}))
+        _replace(folder, folder / "index.json", _json(index))
     return Image(folder, reference, manifest[0], tuple(built))
 
 
@@ -161,34 +123,33 @@ def read(folder: Path, reference: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The manifest and the configuration of an image."""
     for named in manifests(folder):
         if _reference(named) == reference:
-            manifest = json.loads(blob(folder, named["digest"]).read_bytes())
-            return manifest, json.loads(blob(folder, manifest["config"]["digest"]).read_bytes())
+            manifest = json.loads(_checked(folder, named["digest"]).read_bytes())
+            return manifest, json.loads(_checked(folder, manifest["config"]["digest"]).read_bytes())
     raise KeyError(reference)
 
 
 def unpack(folder: Path, reference: str, into: Path) -> None:
     """An image's files, as a container would see them; each layer's digest is checked."""
-    manifest, config = read(folder, reference)
-    for descriptor, diff in zip(manifest["layers"], config["rootfs"]["diff_ids"], strict=True):
-        raw = gzip.decompress(blob(folder, descriptor["digest"]).read_bytes())
-        if _digest(raw) != diff:
-            raise ValueError(f"the layer {descriptor['digest']} is not what its image says")
-        with tarfile.open(fileobj=io.BytesIO(raw)) as archive:
+    manifest, _ = read(folder, reference)
+    for descriptor in manifest["layers"]:
+        with tarfile.open(_checked(folder, descriptor["digest"]), "r:gz") as archive:
             archive.extractall(into, filter=_inside)
 
 
-def sweep(folder: Path) -> int:
+def sweep(folder: Path, say: Say = lambda line: None) -> int:
     """Remove what no image of the layout needs any more; the bytes that were freed."""
-    needed = set()
-    for named in manifests(folder):
-        manifest = json.loads(blob(folder, named["digest"]).read_bytes())
-        needed |= {named["digest"], manifest["config"]["digest"], *(layer["digest"] for layer in manifest["layers"])}
     freed = 0
-    for path in (folder / "blobs" / "sha256").iterdir():
-        if f"sha256:{path.name}" not in needed:
-            freed += path.stat().st_size
-            path.unlink()
-    shutil.rmtree(folder / "made", ignore_errors=True)
+    with _alone(folder, say):
+        needed = set()
+        for named in manifests(folder):
+            manifest = json.loads(_checked(folder, named["digest"]).read_bytes())
+            layers = (layer["digest"] for layer in manifest["layers"])
+            needed |= {named["digest"], manifest["config"]["digest"], *layers}
+        for path in (folder / "blobs" / "sha256").iterdir():
+            if f"sha256:{path.name}" not in needed:
+                freed += path.stat().st_size
+                path.unlink()
+        shutil.rmtree(folder / "made", ignore_errors=True)
     return freed
 
 
@@ -196,48 +157,33 @@ def blob(folder: Path, digest: str) -> Path:
     return folder / "blobs" / "sha256" / digest.removeprefix("sha256:")
 
 
+@contextlib.contextmanager
+def _alone(folder: Path, say: Say) -> Iterator[None]:
+    """One builder writes at a time, also to the index that all images of a layout share."""
+    (folder / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+    with ProcessLock(folder / ".lock", lambda: say("waiting for another build to end")):
+        yield
+
+
 def _layer(folder: Path, layer: Layer) -> Built:
     """The layer's tar, packed; found again by what would be in it."""
-    entries = layer.sorted()
-    key = hashlib.sha256(f"{LEVEL}".encode())
-    for entry in entries:
-        key.update(json.dumps(entry.key()).encode())
-    note = folder / "made" / key.hexdigest()
+    note = folder / "made" / layer.key()
     if note.exists():
-        kept = json.loads(note.read_bytes())
-        if blob(folder, kept["digest"]).exists():
-            return Built(layer.name, **kept, was_there=True)
-    raw = io.BytesIO()
-    with tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for entry in entries:
-            _add(archive, entry)
-    packed = gzip.compress(raw.getbuffer(), LEVEL, mtime=0)
-    digest, size = _blob(folder, packed)
-    kept = {"digest": digest, "diff": _digest(raw.getbuffer()), "packed": size, "unpacked": raw.getbuffer().nbytes}
+        kept = Packed(**json.loads(note.read_bytes()))
+        if blob(folder, kept.digest).exists():
+            return Built(layer.name, kept, was_there=True)
+    with _beside(folder) as beside:
+        with beside.open("wb") as file:
+            packed = layer.pack(file)
+        beside.replace(blob(folder, packed.digest))
     note.parent.mkdir(exist_ok=True)
-    _replace(note, _json(kept))
-    return Built(layer.name, **kept, was_there=False)
+    _replace(folder, note, _json(asdict(packed)))
+    return Built(layer.name, packed, was_there=False)
 
 
 def _inside(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
     """Nothing may be written outside of the folder; but /tmp stays everyone's."""
     return tarfile.tar_filter(member, folder).replace(mode=member.mode & 0o1777, deep=False)
-
-
-def _add(archive: tarfile.TarFile, entry: Entry) -> None:
-    """One entry, with nothing in it of when, where and by whom it was made."""
-    about = tarfile.TarInfo(entry.path)
-    about.mode, about.mtime = entry.mode, 0
-    if entry.target:
-        about.type, about.linkname, about.mode = tarfile.SYMTYPE, entry.target, 0o777
-        archive.addfile(about)
-    elif entry.source is None:
-        about.type = tarfile.DIRTYPE
-        archive.addfile(about)
-    else:
-        content = entry.content()
-        about.size = len(content)
-        archive.addfile(about, io.BytesIO(content))
 
 
 def _config(built: Iterable[Built], settings: Settings, machine: str) -> dict[str, Any]:
@@ -256,7 +202,7 @@ def _config(built: Iterable[Built], settings: Settings, machine: str) -> dict[st
         "architecture": MACHINES.get(machine, machine),
         "os": "linux",
         "config": started,
-        "rootfs": {"type": "layers", "diff_ids": [made.diff for made in built]},
+        "rootfs": {"type": "layers", "diff_ids": [made.packed.diff for made in built]},
         "history": [{"created_by": made.name} for made in built],
     }
 
@@ -270,25 +216,43 @@ def _reference(named: Mapping[str, Any]) -> str:
 
 
 def _blob(folder: Path, content: bytes) -> tuple[str, int]:
-    digest = _digest(content)
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
     path = blob(folder, digest)
     if not path.exists():
-        _replace(path, content)
+        _replace(folder, path, content)
     return digest, len(content)
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Written beside and renamed into place: an interrupted build leaves nothing half."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
+def _checked(folder: Path, digest: str) -> Path:
+    """A blob whose bytes are those that it is named by."""
+    path = blob(folder, digest)
     try:
+        with path.open("rb") as file:
+            whole = hashlib.file_digest(file, "sha256").hexdigest() == path.name
+    except FileNotFoundError:
+        whole = False
+    if not whole:
+        raise UserError(f"A file of the image is not what it was: {digest[7:19]}.", "build the image again.")
+    return path
+
+
+def _replace(folder: Path, path: Path, content: bytes) -> None:
+    with _beside(folder) as beside:
         beside.write_bytes(content)
         beside.replace(path)
+
+
+@contextlib.contextmanager
+def _beside(folder: Path) -> Iterator[Path]:
+    """Where to write what is then renamed into place, so that nothing is ever there half.
+
+    Who builds does so alone: what a killed build left is of this name, and is written over.
+    """
+    beside = folder / ".new"
+    try:
+        yield beside
     finally:
         beside.unlink(missing_ok=True)
-
-
-def _digest(content: bytes | memoryview) -> str:
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def _json(told: object) -> bytes:

@@ -22,7 +22,10 @@ HERE = Path(__file__).resolve().parent / "bundle"
 
 
 def main() -> int:
-    about = json.loads((HERE / "bundle.json").read_text("utf-8"))
+    try:
+        about = json.loads((HERE / "bundle.json").read_bytes())
+    except (OSError, ValueError):
+        return _say("This package is damaged: install it again.")
     name = (__package__ or "").removeprefix("servelab_").replace("_", "-")
     parser = argparse.ArgumentParser(prog=name, description=f"The service {about['target']}.")
     release = importlib.metadata.version(name)
@@ -51,7 +54,7 @@ def _predict(file: Path, path: str | None) -> int:
     entry = _entry()
     try:
         target, body = entry.prepared(), sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-    except entry.Changed as error:
+    except entry.Refused as error:
         return _say(str(error))
     except OSError as error:
         return _say(f"{file} cannot be read: {error.strerror}.")
@@ -64,15 +67,18 @@ def _predict(file: Path, path: str | None) -> int:
         return _say(f"Say who is to answer: --path {' or --path '.join(takes)}.")
     from helpers.engine import serve
     from helpers.engine.targets import resolve
+    from helpers.errors import UserError
 
-    with serve(resolve(target, HERE / "app")) as server:
-        asked = urllib.request.Request(f"{server.address}{path}", body, {"content-type": "application/json"})
-        try:
+    try:
+        with serve(resolve(target, HERE / "app")) as server:
+            asked = urllib.request.Request(f"{server.address}{path}", body, {"content-type": "application/json"})
             with urllib.request.urlopen(asked) as answer:
                 print(answer.read().decode())
-        except urllib.error.HTTPError as error:
-            with error:
-                return _say(f"{json.loads(error.read())['error']}.")
+    except UserError as error:
+        return _say(str(error))
+    except urllib.error.HTTPError as error:
+        with error:
+            return _say(f"{json.loads(error.read())['error']}.")
     return 0
 
 

@@ -9,11 +9,10 @@ requirements.txt   every package at its exact version
 Dockerfile  openapi.json  README.md
 """
 
+import contextlib
 import hashlib
 import json
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 
 from helpers.deploy import entry, needs
 from helpers.deploy.recipe import dockerfile, readme
+from helpers.deploy.unfinished import unfinished
 from helpers.errors import UserError
 from helpers.places import ROOT
 from helpers.store import Store
@@ -46,7 +46,7 @@ class Bundle:
         try:
             about = json.loads((path / "bundle.json").read_text("utf-8"))
             return cls(path, about["name"], about["version"], about["target"], about["packages"], about["files"])
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             raise UserError(f"{path} is no bundle.", "make one: python3 -m helpers bundle module:Service", 2) from None
 
     @property
@@ -55,8 +55,9 @@ class Bundle:
         return f"{self.name.lower()}:{self.version}"
 
     def changed(self) -> list[str]:
-        """Files that are not as they were packed."""
-        return [name for name, digest in self.files.items() if entry.digest_of(self.path / name) != digest]
+        """Files that are not as they were packed, or were not packed at all."""
+        wrong = [name for name, digest in self.files.items() if entry.digest_of(self.path / name) != digest]
+        return wrong + entry.unknown(self.path, self.files)
 
 
 def bundle(
@@ -66,9 +67,8 @@ def bundle(
     folder, store = folder or Path.cwd(), store or Store()
     say(f"starting {target} once, to see what it needs")
     found = needs.find(target, folder)
-    into.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".bundle-", dir=into) as place:
-        beside = Path(place) / "bundle"
+    with unfinished(into, ".bundle-") as place:
+        beside = place / "bundle"
         _write_files(beside, target, found, folder, store)
         files = {path.relative_to(beside).as_posix(): path for path in sorted(beside.rglob("*")) if path.is_file()}
         digests = {name: entry.digest_of(path) for name, path in files.items()}
@@ -77,10 +77,23 @@ def bundle(
         about |= {"python": f"{sys.version_info.major}.{sys.version_info.minor}", "packages": found.packages}
         _write(beside / "bundle.json", json.dumps(about | {"files": digests}, indent=1, sort_keys=True) + "\n")
         whole = into / f"{found.name}-{version}"
-        if not whole.exists():
-            beside.replace(whole)
+        _put(beside, whole, place / "changed")
     say(f"{whole}: {len(digests)} files, {len(found.models)} models, {len(found.packages)} packages")
     return Bundle.read(whole)
+
+
+def _put(beside: Path, whole: Path, changed: Path) -> None:
+    """Give it its name, unless the same is there; one that was changed since goes away."""
+    if whole.exists():
+        with contextlib.suppress(UserError):
+            if not Bundle.read(whole).changed():
+                return
+        whole.replace(changed)
+    try:
+        beside.replace(whole)
+    except OSError:
+        if not whole.exists():  # else another process was faster, with the same bytes
+            raise
 
 
 def _write_files(beside: Path, target: str, found: needs.Needs, folder: Path, store: Store) -> None:
@@ -108,7 +121,9 @@ def _copy_model(store: Store, tag: str, version: str, into: Path) -> None:
     stored = store.get(version)
     stored.verify()
     name, number = stored.record.name, stored.record.version
-    shutil.copytree(stored.path, into / name / number, dirs_exist_ok=True)
+    for path in sorted(stored.path.rglob("*")):  # each by itself: whoever runs the bundle may read it
+        if path.is_file():
+            _copy(path, into / name / number / path.relative_to(stored.path))
     _, _, asked = tag.partition(":")
     if asked and asked not in (number, "latest"):
         Store(into).alias(version, asked)

@@ -7,32 +7,43 @@ from helpers.deploy.system import PACKAGES
 
 DOCKERFILE = """\
 # {name}: built by `docker build -t {name} .`, `podman build …` or `buildah bud …` in this folder.
-# With a GPU: --build-arg CUDA=1 puts ONNX Runtime's CUDA build in the place of the CPU one.
+# --build-arg BASE=… takes another base image; it needs python3 {python} and pip.
+# --build-arg CUDA=1 puts ONNX Runtime's CUDA build in the place of the CPU one, with NVIDIA's libraries; the driver
+# comes from the machine.
 ARG PYTHON={python}
+ARG BASE=python:${{PYTHON}}-slim
 
-FROM python:${{PYTHON}}-slim AS packages
+FROM ${{BASE}} AS packages
 ARG CUDA=0
 WORKDIR /build
 COPY requirements.txt .
 # Packages first: they change less often than code, so that this layer is found again.
-# A pip configuration (an index of one's own) comes as a secret, and does not stay in the image.
-RUN --mount=type=secret,id=pipconf,target=/etc/pip.conf \\
-    if [ "$CUDA" = 1 ]; then sed -i 's/^onnxruntime==/onnxruntime-gpu==/' requirements.txt; fi \\
-    && python -m pip install --no-cache-dir --no-compile --target {packages} --requirement requirements.txt
-
-FROM python:${{PYTHON}}-slim
-ENV PYTHONPATH={packages} PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \\
-    HOST=0.0.0.0 PORT=3000 WORKERS=1 ORT_DISABLE_TELEMETRY=1
-COPY --from=packages {packages} {packages}
+# A pip configuration (an index of one's own, and its certificates) comes as secrets, and does not stay in the image.
+RUN --mount=type=secret,id=pipconf,target=/etc/pip.conf --mount=type=secret,id=pipcert \\
+    if [ "$CUDA" = 1 ]; then sed -i 's/^onnxruntime==/onnxruntime-gpu[cuda,cudnn]==/' requirements.txt; fi \\
+    && python3 -m pip install --no-cache-dir --no-compile --target {packages} --requirement requirements.txt
 COPY . /app
+# Compiled once here, and not at each start by a user who may write nothing. Nothing in an image changes, so that
+# no date is looked at. And whoever it is that runs it may read all of it.
+RUN python3 -m compileall -q --invalidation-mode unchecked-hash {packages} /app && chmod -R a+rX {packages} /app
+
+FROM ${{BASE}}
+ENV PYTHONPATH={packages} PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \\
+    HOST=0.0.0.0 PORT=3000 WORKERS=1 ORT_DISABLE_TELEMETRY=1 \\
+    LD_LIBRARY_PATH={packages}/nvidia/cu13/lib:{packages}/nvidia/cudnn/lib
+COPY --from=packages {packages} {packages}
+COPY --from=packages /app /app
 WORKDIR /app
+# What cannot be imported here fails now and not later, and the standard library keeps its bytecode too.
+RUN PYTHONDONTWRITEBYTECODE="" PYTHONPATH={packages}:/app/kit \\
+    python3 -c "import helpers.engine.command, onnxruntime, uvicorn.protocols.http.httptools_impl, uvloop"
 # Nobody in particular: what is broken into can change nothing.
 USER 10001:10001
 EXPOSE 3000
 # Python answers SIGTERM itself here: run.py stops taking requests, answers the accepted ones, and ends.
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=2s --start-period=20s CMD ["python", "/app/run.py", "--check"]
-ENTRYPOINT ["python", "/app/run.py"]
+HEALTHCHECK --interval=10s --timeout=2s --start-period=20s CMD ["python3", "/app/run.py", "--check"]
+ENTRYPOINT ["python3", "/app/run.py"]
 """
 
 README = """\

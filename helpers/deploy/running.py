@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from helpers.deploy import images, oci, sandbox
@@ -33,25 +33,8 @@ def unpacked(reference: str, port: int) -> Iterator[list[str]]:
         yield start_command(reference, Path(place), port)
 
 
-def run(reference: str, port: int) -> int:
-    """Run an image in the foreground; Ctrl+C and SIGTERM reach the service in it."""
-    with unpacked(reference, port) as command:
-        process = subprocess.Popen(command, start_new_session=True)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: end(process))
-        code = process.wait()
-    return 0 if code in (0, -signal.SIGTERM) else code
-
-
 def end(process: "subprocess.Popen[bytes]") -> None:
     """Tell the service and what was put around it to come to an end."""
     if sys.platform != "win32":
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
-
-
-def describe(rows: Sequence[tuple[str, str, int, int]]) -> list[list[str]]:
-    """Images as lines of a table."""
-    return [
-        [name, digest[7:19], f"{packed / 1e6:.0f} MB", f"{size / 1e6:.0f} MB"] for name, digest, packed, size in rows
-    ]

@@ -40,6 +40,13 @@ def command_for(root: Path, start: Sequence[str], environment: Mapping[str, str]
     )
 
 
+def limited(command: Sequence[str], megabytes: int | None) -> list[str]:
+    """The same command with so much of address space at most; a container engine counts what is really used."""
+    if megabytes is None:
+        return list(command)
+    return ["sh", "-c", 'ulimit -v "$0" && exec "$@"', str(megabytes * 1024), *command]
+
+
 def _works(command: list[str]) -> bool:
     try:
         return subprocess.run(command, capture_output=True, check=False, timeout=10).returncode == 0

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from helpers.deploy.oci import Entry, Layer
+from helpers.deploy.layers import Entry, Layer
 from helpers.errors import UserError
 
 PYTHON = "/opt/python"  # where it lies in the image

@@ -139,7 +139,10 @@ def test_a_swarm_of_users_brings_locusts_own_figures(server: ServerProcess) -> N
 
 def test_the_environment_reaches_the_server(folder: Path) -> None:
     command = [sys.executable, "-m", "http.server", "{port}", "--bind", "127.0.0.1"]
-    with ServerProcess(command, ready_path="/", folder=folder, environment={"SOME": "thing"}) as server:
+    with ServerProcess(
+        command, ready_path="/", folder=folder, environment={"SOME": "thing", "PORT": "{port}"}
+    ) as server:
         child = next(iter(psutil.Process(server.pid).children()))
-        assert child.environ()["SOME"] == "thing" and child.environ()["PATH"] == os.environ["PATH"]
+        assert child.environ()["SOME"] == "thing" and child.environ()["PORT"] == str(server.port)
+        assert child.environ()["PATH"] == os.environ["PATH"]
     assert not child.is_running()

@@ -4,9 +4,11 @@ import gzip
 import hashlib
 import io
 import json
+import random
 import shutil
 import stat
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -14,8 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.deploy import oci
-from helpers.deploy.oci import Entry, Layer, Settings, blob, manifests, read, sweep, unpack, write
+from helpers.deploy import layers as layers_module
+from helpers.deploy.layers import BLOCK, Entry, Layer, PackedWriter
+from helpers.deploy.oci import Settings, blob, manifests, read, sweep, unpack, write
+from helpers.errors import UserError
+from helpers.places import ROOT
 
 SETTINGS = Settings(["/bin/run"], {"A": "1"}, port=3000, labels={"made": "here"})
 
@@ -77,9 +82,90 @@ def test_what_comes_out_is_what_went_in(tmp_path: Path) -> None:
 
 def test_a_damaged_layer_is_refused(tmp_path: Path) -> None:
     image = write(tmp_path / "layout", "app:1", layers(), SETTINGS, "x86_64")
-    blob(tmp_path / "layout", image.layers[1].digest).write_bytes(gzip.compress(b"something else"))
-    with pytest.raises(ValueError, match="is not what its image says"):
+    damaged = blob(tmp_path / "layout", image.layers[1].packed.digest)
+    damaged.write_bytes(gzip.compress(b"something else"))
+    with pytest.raises(UserError, match="is not what it was"):
         unpack(tmp_path / "layout", "app:1", tmp_path / "root")
+    damaged.unlink()
+    with pytest.raises(UserError, match="is not what it was"):
+        unpack(tmp_path / "layout", "app:1", tmp_path / "root")
+
+
+def test_how_many_threads_pack_does_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = random.Random(0).randbytes(2 * BLOCK) + bytes(BLOCK + 5)
+    seen = set()
+    for threads in (1, 2, 7):
+        monkeypatch.setattr(layers_module.os, "cpu_count", lambda threads=threads: threads)
+        with (tmp_path / "packed").open("wb") as file:
+            packed = Layer("large", (Entry("large", content),)).pack(file)
+        there = (tmp_path / "packed").read_bytes()
+        raw = gzip.decompress(there)
+        assert (packed.digest, packed.packed) == (digest(there), len(there))
+        assert (packed.diff, packed.unpacked) == (digest(raw), len(raw))
+        with tarfile.open(fileobj=io.BytesIO(raw)) as archive:
+            assert archive.extractfile("large").read() == content  # type: ignore[union-attr]
+        seen.add(packed.digest)
+    assert len(seen) == 1
+
+
+def test_a_disk_that_fills_while_a_layer_is_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = PackedWriter._write_out
+
+    def full(self: PackedWriter, at_most: int) -> None:
+        original(self, at_most)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(PackedWriter, "_write_out", full)
+    with pytest.raises(OSError, match="No space"):
+        write(tmp_path, "app:1", layers(), SETTINGS, "x86_64")
+    assert not (tmp_path / ".new").exists() and manifests(tmp_path) == []
+    monkeypatch.undo()
+    assert not write(tmp_path, "app:1", layers(), SETTINGS, "x86_64").layers[0].was_there
+
+
+BUILD = """
+import sys
+from pathlib import Path
+from helpers.deploy.layers import Entry, Layer
+from helpers.deploy.oci import Settings, write
+class Slow:
+    def __call__(self, raw):
+        print("packing", flush=True)
+        sys.stdin.readline()
+        return raw
+    def __str__(self):
+        return "as it is"
+layer = Layer("one", (Entry("large", bytes(9_000_000)), Entry("text", b"made", make=Slow())))
+write(Path(sys.argv[1]), sys.argv[2], [layer], Settings(["/bin/run"]), "x86_64", lambda line: print(line, flush=True))
+"""
+
+
+def builder(folder: Path, reference: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", BUILD, str(folder), reference]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+
+
+def test_a_build_that_is_killed_leaves_nothing_to_the_next(tmp_path: Path) -> None:
+    with builder(tmp_path, "app:1") as killed:
+        assert killed.stdout and killed.stdout.readline() == "packing\n"
+        killed.kill()
+    assert (tmp_path / ".new").exists() and manifests(tmp_path) == []
+    with builder(tmp_path, "app:1") as again:
+        said, _ = again.communicate("go on\n")
+    assert "waiting" not in said and not (tmp_path / ".new").exists()
+    unpack(tmp_path, "app:1", tmp_path / "root")
+    assert (tmp_path / "root" / "text").read_bytes() == b"made"
+
+
+def test_two_builds_at_once_both_come_to_be(tmp_path: Path) -> None:
+    with builder(tmp_path, "app:1") as first:
+        assert first.stdout and first.stdout.readline() == "packing\n"
+        with builder(tmp_path, "app:2") as second:
+            assert second.stdout and second.stdout.readline() == "waiting for another build to end\n"
+            first.communicate("go on\n")
+            said, _ = second.communicate("go on\n")
+    assert "was there already" in said
+    assert len(manifests(tmp_path)) == 2
 
 
 def test_of_one_reference_the_last_counts_and_what_is_not_needed_goes(tmp_path: Path) -> None:
@@ -109,7 +195,7 @@ def test_a_full_disk_leaves_the_images_that_were_there(tmp_path: Path, monkeypat
         write(tmp_path, "app:2", layers(bytes(range(256)) * 40), SETTINGS, "x86_64")
     monkeypatch.undo()
     assert (tmp_path / "index.json").read_bytes() == before
-    assert not list(tmp_path.rglob("*.new"))
+    assert not (tmp_path / ".new").exists()
     assert write(tmp_path, "app:2", layers(bytes(range(256)) * 40), SETTINGS, "x86_64").layers[0].was_there
 
 
@@ -124,7 +210,7 @@ def test_any_files_come_out_as_they_went_in(files: dict[str, bytes]) -> None:
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for entry in layer.sorted():
-            oci._add(archive, entry)
+            entry.add_to(archive)
     with tarfile.open(fileobj=io.BytesIO(raw.getvalue())) as archive:
         found = {member.name: archive.extractfile(member).read() for member in archive if member.isfile()}  # type: ignore[union-attr]
         assert all(member.mtime == member.uid == member.gid == 0 for member in archive.getmembers())

@@ -67,7 +67,19 @@ class Plan:
 def score(job: Job, anew: bool = False, bar: Callable[[int, int], Bar] = Bar) -> Scored:
     """Score the rows of a file. A run that was killed is gone on with when the same is asked for again."""
     expect_installed(f"Scoring with {job.engine}", ENGINES[job.engine])
-    parts, source = Parts(job.into), open_source(job.file)
+    parts = Parts(job.into)
+    try:
+        with parts.alone():
+            return _scored(job, parts, anew, bar)
+    except OSError as error:  # what cannot be read is told by the source itself
+        raise UserError(
+            f"{job.into} cannot be written: {error.strerror or str(error).strip()}.",
+            "mend that, and run the same again: it goes on where it ended.",
+        ) from error
+
+
+def _scored(job: Job, parts: Parts, anew: bool, bar: Callable[[int, int], Bar]) -> Scored:
+    source = open_source(job.file)
     if job.engine == "ray" and source.is_csv:
         raise UserError("Ray's workers start anywhere in a file, and CSV is read from its beginning.", "use parquet.")
     target = target_digest(job.target, job.folder or Path.cwd())

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from helpers.errors import UserError
+from helpers.process_lock import ProcessLock
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,6 +38,28 @@ class Parts:
             )
         self.into = into
         self.folder = into.parent / f".{into.name}.scoring"
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Only one process at a time writes an output; one that dies lets go of it."""
+
+        def refuse() -> None:
+            raise UserError(f"{self.into} is being scored by another process.", "wait for it, or name another output.")
+
+        if self.into.parent.is_file():
+            raise UserError(f"{self.into.parent} is no folder.", "name another output.", 2)
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        path = self.folder.with_name(f"{self.folder.name}.lock")
+        while True:
+            with ProcessLock(path, refuse) as lock:
+                if not _is_at(lock, path):
+                    continue  # whoever held it removed it just now
+                try:
+                    yield
+                finally:
+                    with contextlib.suppress(OSError):  # Windows removes no open file
+                        path.unlink()
+                return
 
     def begin(self, manifest: dict[str, Any], anew: bool) -> int:
         """Make a place for parts, or find those of a run that was interrupted; how many there are."""
@@ -86,6 +109,10 @@ class Parts:
         count: int = pq.read_metadata(self.path(number)).num_rows
         return count
 
+    def kept(self) -> int:
+        """Rows that the next run will not score again."""
+        return sum(self.rows(int(path.stem.partition("-")[2])) for path in self.folder.glob("part-*.parquet"))
+
     def bad_rows(self, count: int, column: str) -> int:
         """How many rows have an error in their last column."""
         import pyarrow.parquet as pq
@@ -129,6 +156,13 @@ class Parts:
 def _plain(value: Any) -> Any:
     """What stands in a CSV file: a list as in JSON."""
     return msgspec.json.encode(value).decode() if isinstance(value, list) else value
+
+
+def _is_at(lock: ProcessLock, path: Path) -> bool:
+    try:
+        return all(os.path.samestat(os.fstat(each), path.stat()) for each in lock.descriptors)
+    except FileNotFoundError:
+        return False
 
 
 @contextlib.contextmanager

@@ -76,6 +76,8 @@ def open_source(path: Path) -> Source:
             return Source(path, file.schema_arrow, about.num_rows, size // max(about.num_rows, 1), digest, state)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}.", "check its name.", 2) from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path.name} cannot be read: its column names are no UTF-8.", "save it as UTF-8.") from None
     except pa.ArrowInvalid as error:
         raise _damaged(path, error) from None
 

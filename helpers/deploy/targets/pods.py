@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers.deploy import images
+from helpers.deploy import engines, images
 from helpers.deploy.targets.rules import at, document
 from helpers.deploy.targets.trial import LOOK, PATIENCE, is_ready
 from helpers.errors import UserError
@@ -30,7 +30,7 @@ def why_not() -> str:
     """Why no Deployment can be played here; nothing if one can."""
     if not shutil.which("podman"):
         return "podman is not installed"
-    if "podman" not in images.working_engines():
+    if "podman" not in engines.working_engines():
         return "podman is installed, and does not work here"
     return ""
 

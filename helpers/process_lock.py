@@ -26,8 +26,12 @@ class ProcessLock:
         try:
             self._take(wait=False)
         except OSError:
-            self._tell_to_wait()
-            self._take(wait=True)
+            try:
+                self._tell_to_wait()
+                self._take(wait=True)
+            except BaseException:  # who is told may rather give up
+                self._file.close()
+                raise
         return self
 
     def __exit__(
