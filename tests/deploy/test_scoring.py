@@ -21,7 +21,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from helpers.deploy.scoring import Job, Scored, score
+from helpers.deploy.scoring import Job, Scored, over_ray, score
 from helpers.deploy.scoring import job as jobs
 from helpers.deploy.scoring.columns import to_array, to_column, type_of
 from helpers.deploy.scoring.comparison import compare
@@ -237,6 +237,17 @@ def test_rays_workers_give_the_same_answers(folder: Path, tmp_path: Path) -> Non
     assert ran.returncode == 0, ran.stderr.decode()[-2000:]
     done(asked(folder, tmp_path / "here.parquet", batch=8))
     assert digest(tmp_path / "ray.parquet") == digest(tmp_path / "here.parquet")
+
+
+def test_a_cluster_that_does_not_start_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray", reason="ray is not installed")
+
+    def late(**_: object) -> None:
+        raise TimeoutError("The current node timed out during startup.\nMore of it")
+
+    monkeypatch.setattr(ray, "init", late)
+    with pytest.raises(UserError, match=r"Ray did not start: The current node timed out during startup\."):
+        over_ray._start_cluster()
 
 
 PROGRAM = """

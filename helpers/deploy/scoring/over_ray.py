@@ -4,12 +4,14 @@ What a worker does for a part is what the other engines do, so the answers are t
 lie where all machines see them.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from helpers.deploy.scoring.job import Job, Plan, scored_part
 from helpers.deploy.scoring.parts import Parts
 from helpers.deploy.scoring.scorer import Scorer
+from helpers.errors import UserError
 
 
 class PartWorker:
@@ -36,9 +38,10 @@ def score_parts(job: Job, plan: Plan, numbers: Sequence[int]) -> Iterator[int]:
     import ray
     import ray.data
 
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # else it tells each plan that it makes
     started_here = not ray.is_initialized()
     if started_here:
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        _start_cluster()
     try:
         workers = max(1, min(len(numbers), int(ray.cluster_resources().get("CPU", 1))))
         ray.data.DataContext.get_current().enable_progress_bars = False
@@ -50,3 +53,17 @@ def score_parts(job: Job, plan: Plan, numbers: Sequence[int]) -> Iterator[int]:
     finally:
         if started_here:
             ray.shutdown()
+
+
+def _start_cluster() -> None:
+    """One of this machine, for this run; a busy or small machine may be too slow for it."""
+    import ray
+
+    try:
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    except Exception as error:  # it has many of its own, without a common class
+        ray.shutdown()
+        raise UserError(
+            f"Ray did not start: {str(error).strip().splitlines()[0][:200]}",
+            "try again when the machine is less busy, or choose another engine: --with pyarrow.",
+        ) from error

@@ -41,7 +41,9 @@ class Instance:
     ) -> None:
         self.port = port
         self.grace = grace
-        variables = {"PATH": os.environ.get("PATH", ""), "PORT": str(port), "K_SERVICE": "trial", "K_REVISION": "1"}
+        variables = {"PORT": str(port), "K_SERVICE": "trial", "K_REVISION": "1"}
+        # Without the latter nothing on Windows opens a socket.
+        variables |= {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
         self.began = time.perf_counter()
         self.process = subprocess.Popen(
             list(command),
