@@ -1,4 +1,4 @@
-"""``image build|list|run``: container images of bundles, with Docker or without."""
+"""``image build|list|run|remove``: container images of bundles, with Docker or without."""
 
 import argparse
 import signal
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from helpers.cli.ports import port_number
 
-SUMMARY = "container images of bundles: build, list, run; with Docker, podman or buildah, or with none of them"
+SUMMARY = "container images of bundles: build, list, run, remove; with Docker, podman or buildah, or with none of them"
 EXTRAS: list[str] = []
 BUILDERS = ["docker", "podman", "buildah", "python"]
 
@@ -26,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--base", metavar="NAME", help="the image to build on, with Python and pip; default: python's slim"
     )
     kinds.add_parser("list", help="the images of bundles, of every builder that works here, and their sizes")
+    remove = kinds.add_parser("remove", help="remove one, and the layers that no other needs")
+    remove.add_argument("reference", metavar="NAME:VERSION")
     run_ = kinds.add_parser("run", help="run one of them here, by the engine that holds it")
     run_.add_argument("reference", metavar="NAME:VERSION")
     run_.add_argument("--port", type=port_number, default=3000, help="default: 3000")
@@ -52,6 +54,9 @@ def run(arguments: argparse.Namespace) -> int:
         made = images.build(Bundle.read(arguments.bundle), arguments.builder, base=arguments.base)
         print(f"{made.reference}, built by {made.builder} in {made.seconds:.1f} s: {made.unpacked / 1e6:.0f} MB")
         print(f"run it: python3 -m helpers image run {made.reference}")
+        return 0
+    if arguments.what == "remove":
+        print("\n".join(images.remove(arguments.reference)))
         return 0
     print(aligned(["image", "builder", "digest", "packed", "unpacked"], images.table()))
     return 0

@@ -130,6 +130,14 @@ def all_held() -> list[Held]:
     return found
 
 
+def remove(image: Held) -> None:
+    """Take an image away from its engine."""
+    ran = quietly([*program(image.engine), "rmi", image.number])
+    if ran.returncode != 0:
+        last = ran.stderr.strip().splitlines()[-1:] or ["it said nothing"]
+        raise UserError(f"{image.engine} keeps {image.reference}: {last[0][:300]}", "end what runs of it first.")
+
+
 def quietly(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
     """What a short command says; a failure is an exit code."""
     try:

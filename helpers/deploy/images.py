@@ -93,6 +93,20 @@ def table() -> list[list[str]]:
     return own + [[image.reference, image.engine, image.number, "", f"{image.size / 1e6:.0f} MB"] for image in held]
 
 
+def remove(reference: str) -> list[str]:
+    """Take an image away from all that hold it; what each of them gave back."""
+    done = []
+    if any(name == reference for name, *_ in listed()):
+        done.append(f"{PYTHON}: {oci.remove(layout(), reference) / 1e6:.0f} MB freed")
+    for image in engines.all_held():
+        if image.reference == reference:
+            engines.remove(image)
+            done.append(f"{image.engine}: removed")
+    if not done:
+        raise UserError(f"There is no image {reference!r}.", "see: python3 -m helpers image list", 2)
+    return done
+
+
 def _with_python(bundle: Bundle, say: Say) -> Made:
     system.expect_linux()
     began = time.perf_counter()

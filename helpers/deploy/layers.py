@@ -1,17 +1,20 @@
 """A layer of an image: its files as a tar archive, packed, the same files always to the same bytes."""
 
+import contextlib
 import hashlib
 import io
 import json
 import os
+import sys
 import tarfile
 import zlib
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
+
+from helpers.deploy.bytecode import Source, all_compiled
 
 # On two cores a gigabyte takes 5 s; at zlib's usual 6 it takes 21 s and comes out a tenth smaller.
 LEVEL = 2
@@ -26,7 +29,7 @@ class Entry:
     source: Path | bytes | None = None
     target: str = ""
     mode: int = 0o644
-    make: Callable[[bytes], bytes] | None = None  # from the source's bytes, those of the file; str tells how
+    compiled_as: str = ""  # it holds the bytecode of the module that ``source`` is, under this name
 
     def key(self) -> list[object]:
         """What decides what is in it, without making it."""
@@ -36,10 +39,11 @@ class Entry:
                 inside = hashlib.file_digest(file, "sha256").hexdigest()
         elif self.source is not None:
             inside = hashlib.sha256(self.source).hexdigest()
-        return [self.path, self.target, self.mode, inside, str(self.make or "")]
+        how = f"{sys.version} {self.compiled_as}" if self.compiled_as else ""
+        return [self.path, self.target, self.mode, inside, how]
 
-    def add_to(self, archive: tarfile.TarFile) -> None:
-        """With nothing in it of when, where and by whom it was made."""
+    def add_to(self, archive: tarfile.TarFile, content: bytes | None = None) -> None:
+        """With nothing in it of when, where and by whom it was made; ``content``, if it is not the source's own."""
         about = tarfile.TarInfo(self.path)
         about.mode, about.mtime = self.mode, 0
         if self.target:
@@ -48,15 +52,15 @@ class Entry:
         elif self.source is None:
             about.type = tarfile.DIRTYPE
             archive.addfile(about)
-        elif isinstance(self.source, Path) and self.make is None:
+        elif isinstance(self.source, Path) and content is None:
             with self.source.open("rb") as file:
                 about.size = os.fstat(file.fileno()).st_size
                 archive.addfile(about, file)
         else:
-            raw = self.source.read_bytes() if isinstance(self.source, Path) else self.source
-            content = self.make(raw) if self.make else raw
-            about.size = len(content)
-            archive.addfile(about, io.BytesIO(content))
+            inside = self.source if content is None else content
+            assert isinstance(inside, bytes)
+            about.size = len(inside)
+            archive.addfile(about, io.BytesIO(inside))
 
 
 @dataclass(frozen=True)
@@ -84,11 +88,17 @@ class Layer:
 
     def pack(self, into: BinaryIO) -> "Packed":
         """Write the archive into a file; it is never whole in memory."""
-        with PackedWriter(into) as writer:
+        entries = self.sorted()
+        modules = [
+            Source(each.source, each.compiled_as)
+            for each in entries
+            if isinstance(each.source, Path) and each.compiled_as
+        ]
+        with PackedWriter(into) as writer, contextlib.closing(all_compiled(modules)) as bytecode:
             file = cast(BinaryIO, writer)  # as much of one as a stream needs
             with tarfile.open(fileobj=file, mode="w|", format=tarfile.PAX_FORMAT, bufsize=BLOCK) as archive:
-                for entry in self.sorted():
-                    entry.add_to(archive)
+                for entry in entries:
+                    entry.add_to(archive, next(bytecode) if entry.compiled_as else None)
         return writer.packed
 
 

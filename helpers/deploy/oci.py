@@ -9,17 +9,16 @@ Docker, podman, skopeo and containerd read this folder. The same files give the 
 a layer that was made before is not made again.
 """
 
-import contextlib
 import hashlib
 import json
-import shutil
 import tarfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from helpers.deploy.layers import Layer, Packed
+from helpers.deploy.unfinished import unfinished
 from helpers.errors import UserError
 from helpers.process_lock import ProcessLock
 
@@ -86,28 +85,54 @@ def write(
     say: Say = lambda line: None,
 ) -> Image:
     """Write an image into ``folder``, beside images that are there already; of the same reference it is the new one."""
-    with _alone(folder, say):
-        built = []
-        for number, layer in enumerate(layers, start=1):
-            made = _layer(folder, layer)
-            how = "was there already" if made.was_there else f"{made.packed.packed / 1e6:.1f} MB packed"
-            size = made.packed.unpacked / 1e6
-            say(f"layer {number} of {len(layers)}, {layer.name}: {size:.1f} MB, {how}")
-            built.append(made)
-        config = _blob(folder, _json(_config(built, settings, machine)))
-        layer_list = [
-            _descriptor("layer", made.packed.digest, made.packed.packed)
-            | {"annotations": {UNPACKED: str(made.packed.unpacked)}}
-            for made in built
-        ]
-        told = {"schemaVersion": 2, "mediaType": KINDS["manifest"], "config": _descriptor("config", *config)}
-        manifest = _blob(folder, _json({**told, "layers": layer_list}))
-        named = _descriptor("manifest", *manifest) | {"annotations": {"org.opencontainers.image.ref.name": reference}}
-        others = [each for each in manifests(folder) if _reference(each) != reference]
-        index = {"schemaVersion": 2, "mediaType": KINDS["index"], "manifests": [*others, named]}
-        _replace(folder, folder / "oci-layout", _json({"imageLayoutVersion": "1.0.0"}))
-        _replace(folder, folder / "index.json", _json(index))
-    return Image(folder, reference, manifest[0], tuple(built))
+    with unfinished(folder, ".build-", "SERVELAB_HOME") as place:
+        (folder / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+        while True:
+            built = []
+            for number, layer in enumerate(layers, start=1):
+                built.append(made := _layer(folder, place, layer))
+                how = "was there already" if made.was_there else f"{made.packed.packed / 1e6:.1f} MB packed"
+                size = f"{made.packed.unpacked / 1e6:.1f} MB"
+                say(f"layer {number} of {len(layers)}, {layer.name}: {size}, {how}")
+            config = _json(_config(built, settings, machine))
+            with ProcessLock(folder / ".lock", lambda: None):
+                # Who removed an image meanwhile may have taken along a layer that was found a moment ago.
+                if all(blob(folder, made.packed.digest).exists() for made in built):
+                    digest = _enter(folder, place, reference, built, config)
+                    return Image(folder, reference, digest, tuple(built))
+
+
+def _enter(folder: Path, place: Path, reference: str, built: Sequence[Built], config: bytes) -> str:
+    """Write the image's own files, and its name into the index; the digest of its manifest."""
+    layers = [
+        _descriptor("layer", made.packed.digest, made.packed.packed)
+        | {"annotations": {UNPACKED: str(made.packed.unpacked)}}
+        for made in built
+    ]
+    told = {"schemaVersion": 2, "mediaType": KINDS["manifest"], "config": _blob(folder, place, "config", config)}
+    named = _blob(folder, place, "manifest", _json({**told, "layers": layers}))
+    named |= {"annotations": {"org.opencontainers.image.ref.name": reference}}
+    _replace(place, folder / "oci-layout", _json({"imageLayoutVersion": "1.0.0"}))
+    _write_index(folder, place, [*(each for each in manifests(folder) if _reference(each) != reference), named])
+    return str(named["digest"])
+
+
+def remove(folder: Path, reference: str) -> int:
+    """Take an image away, and the layers that no other needs; the bytes that were freed."""
+    freed = 0
+    with unfinished(folder, ".build-", "SERVELAB_HOME") as place, ProcessLock(folder / ".lock", lambda: None):
+        rest = [each for each in manifests(folder) if _reference(each) != reference]
+        _write_index(folder, place, rest)
+        needed = set()
+        for named in rest:
+            manifest = json.loads(_checked(folder, named["digest"]).read_bytes())
+            layers = (layer["digest"] for layer in manifest["layers"])
+            needed |= {named["digest"], manifest["config"]["digest"], *layers}
+        for path in (folder / "blobs" / "sha256").iterdir():
+            if f"sha256:{path.name}" not in needed:
+                freed += path.stat().st_size
+                path.unlink()
+    return freed
 
 
 def manifests(folder: Path) -> list[dict[str, Any]]:
@@ -136,48 +161,23 @@ def unpack(folder: Path, reference: str, into: Path) -> None:
             archive.extractall(into, filter=_inside)
 
 
-def sweep(folder: Path, say: Say = lambda line: None) -> int:
-    """Remove what no image of the layout needs any more; the bytes that were freed."""
-    freed = 0
-    with _alone(folder, say):
-        needed = set()
-        for named in manifests(folder):
-            manifest = json.loads(_checked(folder, named["digest"]).read_bytes())
-            layers = (layer["digest"] for layer in manifest["layers"])
-            needed |= {named["digest"], manifest["config"]["digest"], *layers}
-        for path in (folder / "blobs" / "sha256").iterdir():
-            if f"sha256:{path.name}" not in needed:
-                freed += path.stat().st_size
-                path.unlink()
-        shutil.rmtree(folder / "made", ignore_errors=True)
-    return freed
-
-
 def blob(folder: Path, digest: str) -> Path:
     return folder / "blobs" / "sha256" / digest.removeprefix("sha256:")
 
 
-@contextlib.contextmanager
-def _alone(folder: Path, say: Say) -> Iterator[None]:
-    """One builder writes at a time, also to the index that all images of a layout share."""
-    (folder / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
-    with ProcessLock(folder / ".lock", lambda: say("waiting for another build to end")):
-        yield
-
-
-def _layer(folder: Path, layer: Layer) -> Built:
+def _layer(folder: Path, place: Path, layer: Layer) -> Built:
     """The layer's tar, packed; found again by what would be in it."""
     note = folder / "made" / layer.key()
     if note.exists():
         kept = Packed(**json.loads(note.read_bytes()))
         if blob(folder, kept.digest).exists():
             return Built(layer.name, kept, was_there=True)
-    with _beside(folder) as beside:
-        with beside.open("wb") as file:
-            packed = layer.pack(file)
-        beside.replace(blob(folder, packed.digest))
+    beside = place / "layer"
+    with beside.open("wb") as file:
+        packed = layer.pack(file)
+    beside.replace(blob(folder, packed.digest))
     note.parent.mkdir(exist_ok=True)
-    _replace(folder, note, _json(asdict(packed)))
+    _replace(place, note, _json(asdict(packed)))
     return Built(layer.name, packed, was_there=False)
 
 
@@ -215,12 +215,10 @@ def _reference(named: Mapping[str, Any]) -> str:
     return str(named.get("annotations", {}).get("org.opencontainers.image.ref.name", ""))
 
 
-def _blob(folder: Path, content: bytes) -> tuple[str, int]:
+def _blob(folder: Path, place: Path, kind: str, content: bytes) -> dict[str, Any]:
     digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-    path = blob(folder, digest)
-    if not path.exists():
-        _replace(folder, path, content)
-    return digest, len(content)
+    _replace(place, blob(folder, digest), content)
+    return _descriptor(kind, digest, len(content))
 
 
 def _checked(folder: Path, digest: str) -> Path:
@@ -236,23 +234,15 @@ def _checked(folder: Path, digest: str) -> Path:
     return path
 
 
-def _replace(folder: Path, path: Path, content: bytes) -> None:
-    with _beside(folder) as beside:
-        beside.write_bytes(content)
-        beside.replace(path)
+def _write_index(folder: Path, place: Path, named: Sequence[Mapping[str, Any]]) -> None:
+    index = {"schemaVersion": 2, "mediaType": KINDS["index"], "manifests": list(named)}
+    _replace(place, folder / "index.json", _json(index))
 
 
-@contextlib.contextmanager
-def _beside(folder: Path) -> Iterator[Path]:
-    """Where to write what is then renamed into place, so that nothing is ever there half.
-
-    Who builds does so alone: what a killed build left is of this name, and is written over.
-    """
-    beside = folder / ".new"
-    try:
-        yield beside
-    finally:
-        beside.unlink(missing_ok=True)
+def _replace(place: Path, path: Path, content: bytes) -> None:
+    """Written beside and renamed into place, so that nothing is ever there half."""
+    (place / "file").write_bytes(content)
+    (place / "file").replace(path)
 
 
 def _json(told: object) -> bytes:

@@ -6,16 +6,12 @@ library; the packages layer the files of exactly the distributions that are name
 """
 
 import importlib.metadata
-import importlib.util
-import marshal
 import os
 import platform
 import subprocess
 import sys
 import sysconfig
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from helpers.deploy.layers import Entry, Layer
@@ -28,6 +24,8 @@ SYSTEM = ("/lib", "/usr/lib", "/lib64", "/usr/lib64")
 INTERPRETER = f"{PYTHON}/bin/python3"
 # Of the standard library: what serves no service.
 LEFT_OUT = {"test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "__pycache__", "pydoc_data"}
+# Of packages: what only a compiler reads, and where there is none nobody does.
+FOR_COMPILERS = {".a", ".cuh", ".h", ".hpp", ".pxd"}
 ACCOUNTS = {
     "etc/passwd": b"root:x:0:0:root:/root:/sbin/nologin\nservice:x:10001:10001:service:/app:/sbin/nologin\n",
     "etc/group": b"root:x:0:\nservice:x:10001:\n",
@@ -61,12 +59,13 @@ def python_layer() -> Layer:
 
 
 def packages_layer(names: Sequence[str]) -> Layer:
-    """The files of these distributions, as they are installed here."""
+    """The files of these distributions, as they are installed here, but for their tests and headers."""
     entries = []
     for name in sorted(names):
         for file in importlib.metadata.distribution(name).files or []:
             source = Path(str(file.locate()))
-            if ".." in file.parts or "__pycache__" in file.parts or not source.is_file():
+            left_out = {"..", "__pycache__", "tests"} & set(file.parts) or file.suffix in FOR_COMPILERS
+            if left_out or not source.is_file():
                 continue
             entries.append(Entry(f"{PACKAGES}/{file.as_posix()}".lstrip("/"), source, mode=_mode(source)))
     return Layer("packages", tuple(with_bytecode(entries)))
@@ -92,33 +91,9 @@ def with_bytecode(entries: Iterable[Entry]) -> Iterator[Entry]:
     for entry in entries:
         yield entry
         path = PurePosixPath(entry.path)
-        if path.suffix == ".py" and entry.source is not None and entry.make is None:
+        if path.suffix == ".py" and isinstance(entry.source, Path):
             compiled = path.parent / "__pycache__" / f"{path.stem}.{sys.implementation.cache_tag}.pyc"
-            yield Entry(str(compiled), entry.source, make=_Compile(f"/{path}"))
-
-
-@dataclass(frozen=True)
-class _Compile:
-    """From a module's text, its bytecode: trusted without a look at the text, whose time of change an image has not."""
-
-    name: str
-
-    def __call__(self, text: bytes) -> bytes:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of others' code
-            try:
-                code = compile(text, self.name, "exec", dont_inherit=True, optimize=0)
-            except (SyntaxError, ValueError):  # a template, or for another Python; nobody imports it
-                return b""
-        return (
-            importlib.util.MAGIC_NUMBER
-            + (1).to_bytes(4, "little")
-            + importlib.util.source_hash(text)
-            + marshal.dumps(code)
-        )
-
-    def __str__(self) -> str:
-        return f"bytecode of {sys.version}"
+            yield Entry(str(compiled), entry.source, compiled_as=f"/{path}")
 
 
 def _needed(binaries: Sequence[Path]) -> set[Path]:

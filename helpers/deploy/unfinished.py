@@ -16,7 +16,7 @@ from helpers.errors import UserError
 
 
 @contextlib.contextmanager
-def unfinished(into: Path, prefix: str) -> Iterator[Path]:
+def unfinished(into: Path, prefix: str, elsewhere: str = "--into") -> Iterator[Path]:
     """A new folder inside ``into``, gone afterwards. A full disk, or one that refuses, is told in a sentence."""
     try:
         into.mkdir(parents=True, exist_ok=True)
@@ -28,7 +28,7 @@ def unfinished(into: Path, prefix: str) -> Iterator[Path]:
             yield place
     except OSError as error:
         raise UserError(
-            f"{into} cannot be written to: {error.strerror or error}.", "make room there, or name another: --into"
+            f"{into} cannot be written to: {error.strerror or error}.", f"make room there, or name another: {elsewhere}"
         ) from error
 
 

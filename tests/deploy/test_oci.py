@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from helpers.deploy import layers as layers_module
 from helpers.deploy.layers import BLOCK, Entry, Layer, PackedWriter
-from helpers.deploy.oci import Settings, blob, manifests, read, sweep, unpack, write
+from helpers.deploy.oci import Settings, blob, manifests, read, remove, unpack, write
 from helpers.errors import UserError
 from helpers.places import ROOT
 
@@ -116,9 +116,9 @@ def test_a_disk_that_fills_while_a_layer_is_packed(tmp_path: Path, monkeypatch: 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(PackedWriter, "_write_out", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(UserError, match=r"cannot be written to: No space left on device\.\n.*make room"):
         write(tmp_path, "app:1", layers(), SETTINGS, "x86_64")
-    assert not (tmp_path / ".new").exists() and manifests(tmp_path) == []
+    assert not list(tmp_path.glob(".build-*")) and manifests(tmp_path) == []
     monkeypatch.undo()
     assert not write(tmp_path, "app:1", layers(), SETTINGS, "x86_64").layers[0].was_there
 
@@ -128,14 +128,14 @@ import sys
 from pathlib import Path
 from helpers.deploy.layers import Entry, Layer
 from helpers.deploy.oci import Settings, write
-class Slow:
-    def __call__(self, raw):
+add = Entry.add_to
+def slowly(self, archive, content=None):
+    add(self, archive, content)
+    if self.path == "large":
         print("packing", flush=True)
         sys.stdin.readline()
-        return raw
-    def __str__(self):
-        return "as it is"
-layer = Layer("one", (Entry("large", bytes(9_000_000)), Entry("text", b"made", make=Slow())))
+Entry.add_to = slowly
+layer = Layer("one", (Entry("large", bytes(9_000_000)), Entry("text", b"made")))
 write(Path(sys.argv[1]), sys.argv[2], [layer], Settings(["/bin/run"]), "x86_64", lambda line: print(line, flush=True))
 """
 
@@ -149,34 +149,60 @@ def test_a_build_that_is_killed_leaves_nothing_to_the_next(tmp_path: Path) -> No
     with builder(tmp_path, "app:1") as killed:
         assert killed.stdout and killed.stdout.readline() == "packing\n"
         killed.kill()
-    assert (tmp_path / ".new").exists() and manifests(tmp_path) == []
+    assert len(list(tmp_path.glob(".build-*"))) == 1 and manifests(tmp_path) == []
     with builder(tmp_path, "app:1") as again:
         said, _ = again.communicate("go on\n")
-    assert "waiting" not in said and not (tmp_path / ".new").exists()
+    assert "MB packed" in said and not list(tmp_path.glob(".build-*"))
     unpack(tmp_path, "app:1", tmp_path / "root")
     assert (tmp_path / "root" / "text").read_bytes() == b"made"
 
 
 def test_two_builds_at_once_both_come_to_be(tmp_path: Path) -> None:
-    with builder(tmp_path, "app:1") as first:
-        assert first.stdout and first.stdout.readline() == "packing\n"
-        with builder(tmp_path, "app:2") as second:
-            assert second.stdout and second.stdout.readline() == "waiting for another build to end\n"
-            first.communicate("go on\n")
-            said, _ = second.communicate("go on\n")
-    assert "was there already" in said
-    assert len(manifests(tmp_path)) == 2
+    with builder(tmp_path, "app:1") as first, builder(tmp_path, "app:2") as second:
+        for each in (first, second):
+            assert each.stdout and each.stdout.readline() == "packing\n"
+        assert all("MB packed" in each.communicate("go on\n")[0] for each in (first, second))
+    assert len(manifests(tmp_path)) == 2 and not list(tmp_path.glob(".build-*"))
+    for reference in ("app:1", "app:2"):
+        unpack(tmp_path, reference, tmp_path / reference.replace(":", "-"))
 
 
-def test_of_one_reference_the_last_counts_and_what_is_not_needed_goes(tmp_path: Path) -> None:
+def test_of_one_reference_the_last_counts(tmp_path: Path) -> None:
     write(tmp_path, "app:1", layers(b"old" * 1000), SETTINGS, "x86_64")
     write(tmp_path, "app:1", layers(b"new"), SETTINGS, "x86_64")
     assert len(manifests(tmp_path)) == 1
-    assert sweep(tmp_path) > 0
     unpack(tmp_path, "app:1", tmp_path / "root")
     assert (tmp_path / "root" / "app" / "text").read_bytes() == b"new"
     with pytest.raises(KeyError):
         read(tmp_path, "app:9")
+
+
+def test_with_an_image_goes_what_no_other_needs(tmp_path: Path) -> None:
+    old = write(tmp_path, "app:1", layers(b"old" * 1000), SETTINGS, "x86_64")
+    new = write(tmp_path, "app:2", layers(b"new"), SETTINGS, "x86_64")
+    base, own = old.layers
+    assert remove(tmp_path, "app:1") > own.packed.packed
+    assert not blob(tmp_path, own.packed.digest).exists() and blob(tmp_path, base.packed.digest).exists()
+    assert [named["digest"] for named in manifests(tmp_path)] == [new.digest]
+    unpack(tmp_path, "app:2", tmp_path / "root")
+    again = write(tmp_path, "app:1", layers(b"old" * 1000), SETTINGS, "x86_64")
+    assert [layer.was_there for layer in again.layers] == [True, False] and again.digest == old.digest
+
+
+def test_a_layer_that_is_taken_away_during_a_build_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, "app:1", layers(), SETTINGS, "x86_64")
+    taken = []
+
+    def meanwhile(line: str) -> None:
+        if not taken and "layer 2" in line:
+            taken.append(remove(tmp_path, "app:1"))
+
+    write(tmp_path, "app:2", layers(), SETTINGS, "x86_64", meanwhile)
+    assert taken[0] > 0
+    unpack(tmp_path, "app:2", tmp_path / "root")
+    assert (tmp_path / "root" / "app" / "text").read_bytes() == b"hello"
 
 
 def test_a_full_disk_leaves_the_images_that_were_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,11 +217,11 @@ def test_a_full_disk_leaves_the_images_that_were_there(tmp_path: Path, monkeypat
         return original(self, content)
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(UserError, match=r"cannot be written to: No space left on device\.\n.*make room"):
         write(tmp_path, "app:2", layers(bytes(range(256)) * 40), SETTINGS, "x86_64")
     monkeypatch.undo()
     assert (tmp_path / "index.json").read_bytes() == before
-    assert not (tmp_path / ".new").exists()
+    assert not list(tmp_path.glob(".build-*"))
     assert write(tmp_path, "app:2", layers(bytes(range(256)) * 40), SETTINGS, "x86_64").layers[0].was_there
 
 
