@@ -1,9 +1,12 @@
-"""What all tests share: a lab of their own, and a summary of the notebooks' minutes."""
+"""What all tests share: a lab of their own, a loop for coroutines, and a summary of the notebooks' minutes."""
 
+import asyncio
+import inspect
 import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,6 +36,16 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty SERVELAB_HOME for one test."""
     monkeypatch.setenv("SERVELAB_HOME", str(tmp_path / "lab"))
     return tmp_path / "lab"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: Any) -> bool | None:
+    """Tests that are coroutines run on an event loop of their own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    wanted = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    asyncio.run(asyncio.wait_for(pyfuncitem.obj(**wanted), timeout=120))
+    return True
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

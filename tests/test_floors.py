@@ -13,13 +13,15 @@ HELPERS = ROOT / "helpers"
 MAY_IMPORT = {
     "runtime": set(),
     "store": {"runtime"},
-    "engine": {"runtime", "store"},
+    "wire": {"runtime"},
+    "engine": {"runtime", "store", "wire"},
+    "serving": {"runtime", "store", "wire", "engine"},
     "convert": {"runtime"},
     "zoo": {"runtime", "convert"},
-    "bench": {"runtime", "store", "engine", "convert", "zoo"},
-    "deploy": {"runtime", "store", "engine", "convert", "zoo"},
-    "classroom": {"runtime", "store", "engine", "convert", "zoo", "bench", "deploy"},
-    "cli": {"runtime", "store", "engine", "convert", "zoo", "bench", "deploy", "classroom"},
+    "bench": {"runtime", "store", "wire", "engine", "serving", "convert", "zoo"},
+    "deploy": {"runtime", "store", "wire", "engine", "serving", "convert", "zoo"},
+    "classroom": {"runtime", "store", "wire", "engine", "serving", "convert", "zoo", "bench", "deploy"},
+    "cli": {"runtime", "store", "wire", "engine", "serving", "convert", "zoo", "bench", "deploy", "classroom"},
 }
 FRAMEWORKS = {"torch", "torchvision", "tensorflow", "keras", "sklearn", "pandas", "xgboost", "lightgbm", "lightning"}
 

@@ -21,7 +21,7 @@ from helpers.places import ROOT
 from tests.test_floors import FRAMEWORKS
 
 HEAVY = FRAMEWORKS | {"onnx", "onnxscript", "jupyterlab", "matplotlib", "bentoml", "fastapi", "locust"}
-CORE_ROOMS = ["engine", "store", "runtime"]
+CORE_ROOMS = ["serving", "engine", "wire", "store", "runtime"]
 
 
 def closure(requirements: list[str]) -> dict[str, importlib.metadata.Distribution]:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from helpers.engine.protocols.native import npy, to_npy
-from helpers.engine.protocols.open_inference import HEADER_LENGTH
 from helpers.runtime import Session
+from helpers.wire.native import npy, to_npy
+from helpers.wire.open_inference import HEADER_LENGTH
 
 JSON, NPY = {"Content-Type": "application/json"}, {"Content-Type": "application/x-npy"}
 MOST_ROWS, WIDTHS = 5, (1, 3, 8, 21, 64)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helpers.engine import Batching, api, service
-from helpers.engine.values import tensor
+from helpers.wire.values import tensor
 
 # What Tensor["float32", …] makes, in words that a type checker reads too.
 Rows = Annotated[NDArray[np.float32], tensor("", np.dtype(np.float32), ("batch", "width"))]

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from helpers.engine import Settings, command
+    from helpers.serving import Settings, command
 
     settings = Settings(
         arguments.threads, arguments.finite_only, grace=arguments.grace, log_requests=arguments.log_requests

@@ -15,9 +15,9 @@ from typing import Any
 
 from helpers.engine.service import Api, spec_of
 from helpers.engine.targets import resolve
-from helpers.engine.values import ImageValue, JsonValue, TensorValue, Value
 from helpers.errors import UserError
 from helpers.store import Store
+from helpers.wire.values import ImageValue, JsonValue, TensorValue, Value
 
 SERVICE = '''\
 """{target} in BentoML's form. What answers is the bundle beside this file."""

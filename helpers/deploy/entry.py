@@ -57,8 +57,8 @@ def main(arguments: list[str]) -> int:
 def application() -> Any:
     """For a platform that brings a server of its own: what it calls, by ASGI."""
     target = prepared()
-    from helpers.engine import Application
     from helpers.engine.targets import resolve
+    from helpers.serving import Application
 
     return Application([resolve(target, HERE / "app")])
 
@@ -125,8 +125,8 @@ def _serve(target: str) -> int:
     except (OSError, UnicodeError):
         raise Refused(f"HOST is {host!r}, which is no address.", "0.0.0.0 is every one of this machine.", 2) from None
     try:
-        from helpers.engine import Settings, command
         from helpers.errors import UserError
+        from helpers.serving import Settings, command
 
         try:
             return command.run([target], host, port, workers, Settings(), HERE / "app")

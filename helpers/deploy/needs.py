@@ -19,15 +19,15 @@ from typing import Any
 import msgspec
 
 from helpers.engine.composition import Services
-from helpers.engine.describe.document import document
 from helpers.engine.endpoint import Endpoint
 from helpers.engine.registry import Registry
 from helpers.engine.service import spec_of
 from helpers.engine.targets import Target, name_of, resolve
-from helpers.engine.values import ImageValue
 from helpers.errors import UserError
 from helpers.places import ROOT
+from helpers.serving.describe.document import document
 from helpers.store import Store
+from helpers.wire.values import ImageValue
 
 CORE = ("httptools", "msgspec", "numpy", "onnxruntime", "pysimdjson", "uvicorn", "uvloop")
 OWN = {"servelab"}

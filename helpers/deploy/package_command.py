@@ -65,9 +65,9 @@ def _predict(file: Path, path: str | None) -> int:
     path = path or (default[0] if len(default) == 1 else None)
     if path not in takes:
         return _say(f"Say who is to answer: --path {' or --path '.join(takes)}.")
-    from helpers.engine import serve
     from helpers.engine.targets import resolve
     from helpers.errors import UserError
+    from helpers.serving import serve
 
     try:
         with serve(resolve(target, HERE / "app")) as server:

@@ -26,7 +26,7 @@ from helpers.places import ROOT
 from helpers.store import Store
 
 # What of the kit a server needs.
-KIT = ("__init__.py", "errors.py", "installed.py", "places.py", "engine", "runtime", "store")
+KIT = ("__init__.py", "errors.py", "installed.py", "places.py", "engine", "runtime", "serving", "store", "wire")
 
 
 @dataclass(frozen=True)

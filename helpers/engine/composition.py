@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 
 from helpers.engine.endpoint import Caller, Endpoint, current_caller
-from helpers.engine.errors import EngineError
 from helpers.engine.registry import Registry
 from helpers.engine.service import ServiceSpec, spec_of
 from helpers.errors import UserError
 from helpers.store import Store
+from helpers.wire.errors import EngineError
 
 
 def depends(target: Any) -> Any:

@@ -12,11 +12,11 @@ from functools import partial
 from typing import Any
 
 from helpers.engine.batch_size import BatchSize
-from helpers.engine.errors import EngineError, invalid
 from helpers.engine.lane import Lane
 from helpers.engine.rows import count_rows, cut
 from helpers.engine.scheduler import Scheduler
 from helpers.engine.service import Api, ServiceSpec
+from helpers.wire.errors import EngineError, invalid
 
 _END: Any = object()
 

@@ -13,10 +13,10 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from helpers.engine.errors import ClientGone, EngineError
 from helpers.engine.job import Job, Refused
 from helpers.engine.rows import count_rows, cut, joined
 from helpers.engine.scheduler import Scheduler
+from helpers.wire.errors import ClientGone, EngineError
 
 Work = Sequence[Any]  # what one request brings: a value for each input, each with its rows
 

@@ -3,13 +3,13 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from helpers.engine.errors import EngineError
 from helpers.engine.lane import Lane
 from helpers.engine.servable import Servable
 from helpers.errors import UserError
 from helpers.runtime import Options, Session
 from helpers.store import Store, Stored
 from helpers.store.formats import onnx
+from helpers.wire.errors import EngineError
 
 
 @dataclass

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers.engine.errors import EngineError
+from helpers.wire.errors import EngineError
 
 
 def count_rows(value: Any) -> int:

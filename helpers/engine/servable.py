@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
 from helpers.engine.batch_size import BatchSize
-from helpers.engine.errors import EngineError, invalid
 from helpers.engine.lane import Lane
 from helpers.engine.scheduler import Scheduler
 from helpers.runtime import InputError, Session, TensorSpec
+from helpers.wire.errors import EngineError, invalid
 
 Named = dict[str, NDArray[Any]]
 Arrays = Sequence[NDArray[Any]]

@@ -21,7 +21,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints, overload
 
 import msgspec
 
-from helpers.engine.values import JsonValue, Value, value_of
+from helpers.wire.values import JsonValue, Value, value_of
 
 C = TypeVar("C", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])

@@ -21,9 +21,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from helpers.engine.errors import EngineError
 from helpers.engine.logs import log
 from helpers.runtime import InputError
+from helpers.wire.errors import EngineError
 
 LOOK_SECONDS = 0.25  # between two looks whether another worker was told to cancel a task of ours
 MOST_TASKS = 1000  # in the folder, of which most will have ended

@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
-from helpers.engine import Server, serve
+from helpers.serving import Server, serve
 from tests.browser.test_in_browser import CHROMIUM, QUIET, REQUIRED
 from tests.engine.served import store_with_two_versions
-from tests.engine.test_schemathesis import Everything
+from tests.serving.test_schemathesis import Everything
 
 pytestmark = pytest.mark.skipif(not CHROMIUM and not REQUIRED, reason="no Chromium on this machine")
 

@@ -26,8 +26,8 @@ from helpers.classroom import (
 )
 from helpers.classroom.digit_pad import as_digit
 from helpers.classroom.timelines import Span
-from helpers.engine import serve
 from helpers.errors import UserError
+from helpers.serving import serve
 from tests.bench.test_servers_and_load import ADDER, QUESTION
 from tests.engine.served import store_with_two_versions
 

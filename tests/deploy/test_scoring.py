@@ -26,13 +26,13 @@ from helpers.deploy.scoring import job as jobs
 from helpers.deploy.scoring.columns import to_array, to_column, type_of
 from helpers.deploy.scoring.comparison import compare
 from helpers.deploy.scoring.progress import Bar
-from helpers.engine import serve
-from helpers.engine.errors import EngineError
 from helpers.engine.targets import resolve
 from helpers.errors import UserError
 from helpers.places import ROOT
 from helpers.runtime import TensorSpec
+from helpers.serving import serve
 from helpers.store import Store
+from helpers.wire.errors import EngineError
 from tests.engine.served import twice_and_sum
 
 pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")

@@ -16,8 +16,8 @@ from helpers.deploy import Bundle, images, targets
 from helpers.deploy.targets import functions_host, pods
 from helpers.deploy.targets.runtime_api import LocalLambda, request
 from helpers.deploy.targets.trial import Instance, ask, bundle_command, cold_start, is_ready, question_of
-from helpers.engine.protocols.native import to_npy
 from helpers.errors import UserError
+from helpers.wire.native import to_npy
 from tests.deploy.packed import ANSWER, QUESTION, packed_sum
 
 ROWS = np.array([[1.5, -2.0]], np.float32)

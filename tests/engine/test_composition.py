@@ -14,9 +14,10 @@ import httpx
 import numpy as np
 import pytest
 
-from helpers.engine import AsyncClient, Batching, Server, ServiceError, Tensor, api, depends, invalid, serve, service
+from helpers.engine import Batching, Tensor, api, depends, invalid, service
 from helpers.engine.endpoint import Endpoint
 from helpers.engine.lane import Lane
+from helpers.serving import AsyncClient, Server, ServiceError, serve
 from helpers.store import Store
 from tests.engine.served import store_with_two_versions, twice_and_sum
 

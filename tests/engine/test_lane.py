@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from helpers.engine import BatchSize, Scheduler
-from helpers.engine.errors import EngineError
 from helpers.engine.lane import ALONE, LOOK, TRY_AGAIN, Lane, answers_for
+from helpers.wire.errors import EngineError
 
 Arrays = list[np.ndarray]
 

@@ -11,9 +11,10 @@ import httpx
 import numpy as np
 import pytest
 
-from helpers.engine import Batching, Image, Table, Tensor, api, depends, serve, service, task
+from helpers.engine import Batching, Image, Table, Tensor, api, depends, service, task
 from helpers.engine.service import spec_of
 from helpers.errors import UserError
+from helpers.serving import serve
 
 Rows = Tensor["float32", "batch", 3]
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from helpers.engine import AsyncClient, Batching, Server, ServiceError, Table, Tensor, api, serve, service
+from helpers.engine import Batching, Table, Tensor, api, service
+from helpers.serving import AsyncClient, Server, ServiceError, serve
 
 
 class Gate:

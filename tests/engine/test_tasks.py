@@ -16,22 +16,11 @@ import numpy as np
 import pytest
 from PIL import Image as Pictures
 
-from helpers.engine import (
-    AsyncClient,
-    EngineError,
-    Image,
-    Server,
-    ServiceError,
-    Tensor,
-    api,
-    invalid,
-    serve,
-    service,
-    task,
-)
+from helpers.engine import EngineError, Image, Tensor, api, invalid, service, task
 from helpers.engine import tasks as tasks_module
-from helpers.engine.client import Task
 from helpers.engine.tasks import Progress, Tasks, TaskState, mark_lost
+from helpers.serving import AsyncClient, Server, ServiceError, serve
+from helpers.serving.client import Task
 
 Work = Callable[[Progress], Awaitable[tuple[bytes, str]]]
 SOON = 0.01

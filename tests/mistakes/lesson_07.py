@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from helpers.engine import AsyncClient, Batching, Client, EngineError, ServiceError, Table, Tensor, api, service
+from helpers.engine import Batching, EngineError, Table, Tensor, api, service
 from helpers.engine import invalid as refused
 from helpers.engine import task as long_task
+from helpers.serving import AsyncClient, Client, ServiceError
 
 Images = Tensor["float32", "batch", 1, 8, 8]
 Scores = Tensor["float32", "batch", 10]

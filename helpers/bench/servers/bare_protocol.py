@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import onnxruntime
 
-from helpers.engine.server import new_loop
+from helpers.serving.server import new_loop
 
 
 class Asked(msgspec.Struct):

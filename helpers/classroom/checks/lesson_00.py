@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from helpers.engine.app import Route
-    from helpers.engine.exchange import Answer, Request
+    from helpers.serving.app import Route
+    from helpers.serving.exchange import Answer, Request
 
 SHARES_CLOSE = 1e-3  # in float32, scores of 900 leave no more
 
@@ -206,7 +206,7 @@ def _served(attempt: Attempt) -> Iterator[tuple[str, Any, Seen]]:
     """A server's address, the answers of its model by ONNX Runtime itself, and what is seen."""
     import onnxruntime
 
-    from helpers.engine import serve
+    from helpers.serving import serve
     from helpers.store import Store
 
     with folder_of_its_own() as folder:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from helpers.engine import Server
+    from helpers.serving import Server
 
 JSON, NPY, CSV, EVENTS = "application/json", "application/x-npy", "text/csv", "text/event-stream"
 PATIENCE = 3.0  # seconds until a gate opens for who does not come; nobody who is right waits for it
@@ -393,8 +393,8 @@ _log = _Log()
 
 @contextlib.contextmanager
 def _running(*classes: type) -> "Iterator[Server]":
-    from helpers.engine import serve
     from helpers.engine.logs import log
+    from helpers.serving import serve
 
     _log.errors.clear()
     propagates, log.propagate = log.propagate, False
@@ -539,7 +539,7 @@ def _awaited(attempt: Attempt, *arguments: Any) -> Any:
 
 def _streamed(attempt: Attempt, server: "Server", model: _Model, images: Any, about: str) -> list[Any]:
     """The items as they come; with the first, the model's gate opens."""
-    from helpers.engine import ServiceError
+    from helpers.serving import ServiceError
 
     items: list[Any] = []
     try:
@@ -626,7 +626,7 @@ def _csv_of(parcels: Sequence[dict[str, Any]], attempt: Attempt) -> bytes:
 
 
 def _expect_prices_in_float32(attempt: Attempt, promised: Any) -> None:
-    from helpers.engine.values import TableValue
+    from helpers.wire.values import TableValue
 
     attempt.expect(
         isinstance(promised, TableValue), "no table in the type of the answer", "the columns of the answer in its type"
@@ -738,7 +738,7 @@ def _numbers_in(text: str) -> set[str]:
 def _expect_owners(
     attempt: Attempt, given: Any, numbers: Sequence[int], refused: set[int], registry: _Registry, about: str
 ) -> None:
-    from helpers.engine import ServiceError
+    from helpers.serving import ServiceError
 
     for place, (answer, number) in enumerate(zip(given, numbers, strict=True)):
         if number in refused:

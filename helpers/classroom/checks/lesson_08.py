@@ -263,7 +263,7 @@ def roll_back(attempt: Attempt) -> None:
     learned="A version that never changes can be asked again: the same bytes, the same answer, the digest as proof.",
 )
 def prove(attempt: Attempt) -> None:
-    from helpers.engine import serve
+    from helpers.serving import serve
 
     with folder_of_its_own() as folder:
         name, store = _name(attempt), Store(folder / "store")

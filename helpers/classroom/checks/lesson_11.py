@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from helpers.engine import Client
+    from helpers.serving import Client
 
     Numbers = NDArray[np.float64]
 
@@ -411,7 +411,7 @@ class Asking:
 
     def ask(self, api: str, **values: Any) -> tuple[int, Any]:
         """The status, and what was told."""
-        from helpers.engine.protocols.native import to_json
+        from helpers.wire.native import to_json
 
         headers = {"content-type": "application/json", "x-timeout-seconds": str(CALLER_SECONDS)}
         self.raised.clear()
@@ -449,7 +449,7 @@ def _composed(attempt: Attempt, api: str, *given: Any) -> type:
 
 @contextlib.contextmanager
 def _served(attempt: Attempt, made: type) -> Iterator[Asking]:
-    from helpers.engine import serve
+    from helpers.serving import serve
 
     with contextlib.ExitStack() as stack:
         raised = stack.enter_context(_errors_of_the_server())

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from helpers.engine.errors import EngineError, invalid
-from helpers.engine.protocols.tensors import nested
 from helpers.errors import UserError
 from helpers.runtime import TensorSpec
+from helpers.wire.errors import EngineError, invalid
+from helpers.wire.tensors import nested
 
 if TYPE_CHECKING:
     import pyarrow as pa

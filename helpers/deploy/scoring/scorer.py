@@ -13,12 +13,12 @@ from helpers.engine.composition import Services
 from helpers.engine.endpoint import Caller, Endpoint
 from helpers.engine.registry import Registry
 from helpers.engine.servable import Servable
-from helpers.engine.server import new_loop
 from helpers.engine.service import Api, spec_of
 from helpers.engine.targets import name_of, resolve
-from helpers.engine.values import JsonValue, TableValue, TensorValue, Value
 from helpers.errors import UserError
 from helpers.runtime import TensorSpec
+from helpers.serving.server import new_loop
+from helpers.wire.values import JsonValue, TableValue, TensorValue, Value
 
 Columns = dict[str, NDArray[Any]]
 SCALARS = {int: "int64", float: "float64", bool: "bool", str: "object"}

@@ -1,0 +1,141 @@
+"""The way of a request: route, limits; decode; the model; encode. An ASGI application.
+
+It knows bytes and paths. What is in them is the protocols' affair, and who answers the
+registry's.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from helpers.engine.lane import Lane
+from helpers.engine.logs import log, log_request
+from helpers.engine.metrics import Metrics
+from helpers.engine.registry import Registry
+from helpers.engine.tasks import Tasks
+from helpers.runtime import InputError
+from helpers.serving.exchange import Answer, Headers, Receive, Request, Send, leaving, read_body, send_answer, told
+from helpers.wire.errors import ClientGone, EngineError, invalid
+
+Route = Callable[[Request], Awaitable[Answer]]
+LEFT = 499  # what is counted when the caller leaves; nobody is there to get it
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """True if an error means that memory ran out; ONNX Runtime and the system's threads have words of their own."""
+    words = ("bad_alloc", "Failed to allocate memory", "can't start new thread", "failed to map segment")
+    return isinstance(error, MemoryError) or any(each in str(error) for each in words)
+
+
+class App:
+    """Routes by the first part of the path; each protocol adds its own."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        metrics: Metrics,
+        tasks: Tasks,
+        largest_body: int = 64 << 20,
+        timeout: float = 30.0,
+        log_requests: bool = False,
+    ) -> None:
+        self.registry = registry
+        self.metrics = metrics
+        self.tasks = tasks
+        self.largest_body = largest_body
+        self.timeout = timeout
+        self.log_requests = log_requests
+        self.ready = False
+        self.lanes: Callable[[], dict[tuple[str, str], Lane]] = registry.lanes
+        self.routes: dict[str, Route] = {"livez": self._live, "readyz": self._ready, "metrics": self._metrics}
+        self._ids = itertools.count(1)
+        self._run = uuid.uuid4().hex[:8].encode()
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        began = time.monotonic()
+        headers: Headers = dict(scope["headers"])
+        number = headers.get(b"x-request-id", b"")[:128] or b"%s-%d" % (self._run, next(self._ids))
+        path = scope["path"].split("/")[1:] or [""]  # OPTIONS * has none
+        status = LEFT
+        try:
+            answer = await self._answer(scope, path, headers, receive, number)
+            status = answer.status
+            if answer.stream is not None:
+                answer.stream = self._watched(answer.stream, receive)
+            await send_answer(send, answer, number, receive)
+        except ClientGone:
+            status = LEFT
+        finally:
+            seconds = time.monotonic() - began
+            self.metrics.count(path[0] if path[0] in self.routes else "", status, seconds)
+            if self.log_requests:
+                log_request(number, scope["method"], scope["path"], status, seconds)
+
+    async def _answer(
+        self, scope: dict[str, Any], path: list[str], headers: Headers, receive: Receive, number: bytes
+    ) -> Answer:
+        """The route's answer, or what its error tells."""
+        try:
+            route = self.routes.get(path[0])
+            if route is None:
+                raise self.nothing_at("/".join(path))
+            body = await read_body(headers, receive, self.largest_body) if scope["method"] != "GET" else b""
+            return await route(Request(scope["method"], path[1:], headers, body, receive))
+        except EngineError as error:
+            return told(error)
+        except InputError as error:  # a service's own model refused what it was given
+            return told(invalid(error.name, error.given, error.expected))
+        except ClientGone:
+            raise
+        except Exception as error:  # a defect of the model or ours: its text stays inside
+            if lacks_memory(error):
+                log.error("there was not enough memory for a request", extra={"request": number.decode("latin-1")})
+                return told(EngineError("overloaded", "there is not enough memory for this now", retry_after=1.0))
+            log.error("a request failed", exc_info=error, extra={"request": number.decode("latin-1")})
+            return told(EngineError("internal", "the model failed to answer; the server's log says why"))
+
+    def nothing_at(self, path: str) -> EngineError:
+        known = ", ".join(f"/{name}" for name in self.routes if name)
+        return EngineError("not_found", f"nothing answers at /{path[:80]}; paths begin with {known}; /docs tells more")
+
+    async def _watched(self, parts: AsyncIterator[bytes], receive: Receive) -> AsyncIterator[bytes]:
+        """A stream that ends when its caller leaves, so that nobody works for nobody."""
+        gone = asyncio.ensure_future(leaving(receive))
+        try:
+            while True:
+                coming = asyncio.ensure_future(anext(parts, None))
+                try:
+                    await asyncio.wait((coming, gone), return_when=asyncio.FIRST_COMPLETED)
+                    if not coming.done():
+                        raise ClientGone
+                    part = coming.result()
+                finally:
+                    if not coming.done():
+                        coming.cancel()
+                        with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration):
+                            await coming
+                if part is None:
+                    return
+                yield part
+        finally:
+            gone.cancel()
+            await parts.aclose()  # type: ignore[attr-defined]
+
+    async def _live(self, request: Request) -> Answer:
+        request.expect_method("GET", "HEAD")
+        return Answer([b'{"live":true}'])
+
+    async def _ready(self, request: Request) -> Answer:
+        request.expect_method("GET", "HEAD")
+        return Answer([b'{"ready":true}']) if self.ready else Answer([b'{"ready":false}'], 503)
+
+    async def _metrics(self, request: Request) -> Answer:
+        request.expect_method("GET", "HEAD")
+        self.metrics.note(self.lanes())
+        return Answer([self.metrics.text()], content_type=b"text/plain; version=0.0.4; charset=utf-8")

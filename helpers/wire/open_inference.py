@@ -1,0 +1,131 @@
+"""The Open Inference Protocol, version 2: JSON, and JSON followed by raw tensors.
+
+A request with binary tensors is a JSON header, whose length the HTTP header
+``Inference-Header-Content-Length`` tells, and then the bytes of each such tensor in turn.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from helpers.wire.errors import invalid, malformed
+from helpers.wire.tensors import dtype_called, from_bytes, from_json, name_of, to_bytes
+
+HEADER_LENGTH = "inference-header-content-length"
+
+
+class _Input(msgspec.Struct):
+    name: str
+    shape: list[int]
+    datatype: str
+    parameters: dict[str, Any] = {}
+    data: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Output(msgspec.Struct):
+    name: str
+    parameters: dict[str, Any] = {}
+
+
+class _Request(msgspec.Struct):
+    inputs: list[_Input]
+    id: str = ""
+    outputs: list[_Output] = []
+    parameters: dict[str, Any] = {}
+
+
+class Asked(msgspec.Struct):
+    """What a caller asked: tensors by name, and which outputs it wants, each with whether as bytes; else all alike."""
+
+    id: str
+    inputs: dict[str, NDArray[Any]]
+    outputs: dict[str, bool] = {}
+    all_binary: bool = False
+
+
+_decoder = msgspec.json.Decoder(_Request)
+
+
+def decode(body: bytes | memoryview, header_length: str | None = None) -> Asked:
+    """A request's bytes as named tensors, or an error that says what is wrong with which."""
+    head, tail = _divided(body, header_length)
+    try:
+        request = _decoder.decode(head)
+    except msgspec.ValidationError as error:
+        raise malformed(f"the request is not as it should be: {error}") from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise malformed(f"the request is not JSON: {error}") from None
+    inputs: dict[str, NDArray[Any]] = {}
+    at = 0
+    for given in request.inputs:
+        called = given.name[:80]  # in what is told of it
+        if given.name in inputs:
+            raise invalid(called, "there twice", "each input once")
+        dtype = dtype_called(given.datatype, called)
+        size = given.parameters.get("binary_data_size")
+        if size is None:
+            if not bytes(given.data):
+                raise invalid(called, "without data", "data, or binary_data_size and bytes after the JSON")
+            inputs[given.name] = from_json(given.data, dtype, given.shape, called)
+            continue
+        if type(size) is not int or size < 0 or at + size > len(tail):
+            left = len(tail) - at
+            raise invalid(called, f"of {size!r:.40} bytes", f"no more than the {left} that follow")
+        inputs[given.name] = from_bytes(tail[at : at + size], dtype, given.shape, called)
+        at += size
+    if at != len(tail):
+        raise malformed(f"{len(tail) - at} bytes follow that no input claims")
+    return Asked(
+        id=request.id,
+        inputs=inputs,
+        outputs={wanted.name: wanted.parameters.get("binary_data") is True for wanted in request.outputs},
+        all_binary=request.parameters.get("binary_data_output") is True,
+    )
+
+
+def encode(
+    model: str, version: str, asked: Asked, answers: Mapping[str, NDArray[Any]]
+) -> tuple[Sequence[bytes | memoryview], int | None]:
+    """The answer in parts, and the length of its JSON if bytes follow it."""
+    outputs, parts = [], []
+    for name, as_bytes in (asked.outputs or dict.fromkeys(answers, asked.all_binary)).items():
+        if name not in answers:
+            raise invalid("outputs", f"{name[:80]!r}", f"one of {', '.join(answers)}")
+        array = answers[name]
+        told: dict[str, Any] = {"name": name, "shape": array.shape, "datatype": name_of(array.dtype)}
+        if as_bytes or array.dtype == np.float16:  # which has no form in JSON
+            raw = to_bytes(array)
+            told["parameters"] = {"binary_data_size": len(raw)}
+            parts.append(raw)
+        else:
+            told["data"] = _plain(array)
+        outputs.append(told)
+    answer: dict[str, Any] = {"model_name": model, "model_version": version, "outputs": outputs}
+    if asked.id:
+        answer["id"] = asked.id
+    head = msgspec.json.encode(answer)
+    return [head, *parts], (len(head) if parts else None)
+
+
+def _plain(array: NDArray[Any]) -> list[Any]:
+    """The elements in order. JSON has no NaN and no infinity: null stands for both."""
+    elements: list[Any] = array.ravel().tolist()
+    if array.dtype.kind in "OS":
+        return [text.decode(errors="replace") if isinstance(text, bytes) else text for text in elements]
+    return elements
+
+
+def _divided(body: bytes | memoryview, header_length: str | None) -> tuple[memoryview, memoryview]:
+    """The JSON, and what follows it."""
+    whole = memoryview(body)
+    if header_length is None:
+        return whole, whole[len(whole) :]
+    if not header_length.isascii() or not header_length.isdigit() or len(header_length) > 18:
+        raise malformed(f"{HEADER_LENGTH} is {header_length[:40]!r}, and should be a number of bytes")
+    length = int(header_length)
+    if length > len(whole):
+        raise malformed(f"{HEADER_LENGTH} is {length}, and the body has {len(whole)} bytes")
+    return whole[:length], whole[length:]

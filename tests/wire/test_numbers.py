@@ -1,0 +1,96 @@
+"""Long lists of numbers: read as the slower reader reads them, or not at all."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers.wire import numbers as module
+from helpers.wire.errors import EngineError
+from helpers.wire.tensors import nested
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_too_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SHORT", 0)
+
+
+LEAVES = (
+    st.floats(allow_nan=False, allow_infinity=False)
+    | st.integers(-(2**70), 2**70)
+    | st.sampled_from([True, None, "1", "[", {"a": 1}, {}])
+)
+TREES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3), max_leaves=8)
+SQUARE = st.tuples(st.integers(1, 4), st.integers(1, 4)).flatmap(
+    lambda shape: st.lists(st.lists(LEAVES, min_size=shape[1], max_size=shape[1]), min_size=shape[0], max_size=shape[0])
+)
+
+
+def slowly(raw: bytes, axes: int) -> Any:
+    """What numpy makes of the lists of floats that msgspec finds, if they are that."""
+    wanted: Any = float
+    for _ in range(axes):
+        wanted = list[wanted]
+    try:
+        return np.array(msgspec.json.decode(raw, type=wanted), np.float64)
+    except (msgspec.DecodeError, ValueError):
+        return None
+
+
+@given(TREES | SQUARE, st.integers(1, 4))
+def test_what_is_read_is_what_the_slower_reader_reads(tree: Any, axes: int) -> None:
+    raw = json.dumps(tree).encode()
+    read, expected = module.numbers(raw, axes), slowly(raw, axes)
+    assert read is None or (expected is not None and np.array_equal(read, expected))
+
+
+@given(st.lists(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=3, max_size=3), min_size=1))
+def test_what_is_right_is_read(rows: list[list[float]]) -> None:
+    read = module.numbers(json.dumps(rows).encode(), 2)
+    assert read is not None and read.tolist() == rows
+
+
+@given(st.binary(max_size=200) | st.text('[],1 .eE-+"{}:na', max_size=60).map(str.encode), st.integers(1, 3))
+def test_whatever_else_is_left_to_the_slower_reader(raw: bytes, axes: int) -> None:
+    read, expected = module.numbers(raw, axes), slowly(raw, axes)
+    assert read is None or (expected is not None and np.array_equal(read, expected))
+
+
+@pytest.mark.parametrize(
+    ("raw", "axes"),
+    [
+        (b"[[1, 2], [3]]", 2),
+        (b"[[[1], [2]]]", 2),
+        (b"[1, [2]]", 1),
+        (b"[[1, 2, 3]]", 1),
+        (b"[[], [1, 2]]", 2),
+        (b"[" * 200_000 + b"]" * 200_000, 2),
+        (b"[[true, 1]]", 2),
+        (b"[[1e999, 1]]", 2),
+        (b"[[1, 2]", 2),
+    ],
+)
+def test_a_list_too_many_or_too_few_is_not_read(raw: bytes, axes: int) -> None:
+    assert module.numbers(raw, axes) is None
+
+
+def test_numbers_that_the_type_cannot_hold_are_told() -> None:
+    with pytest.raises(EngineError, match="out of the range"):
+        nested(b"[[1e39, 1]]", np.dtype("<f4"), 2, "it", "what it is")
+
+
+def test_many_threads_read_at_once() -> None:
+    rows = [np.random.default_rng(seed).random((4, 100)) for seed in range(16)]
+    with ThreadPoolExecutor(4) as threads:
+        read = list(threads.map(lambda each: module.numbers(json.dumps(each.tolist()).encode(), 2), rows * 20))
+    assert all(np.array_equal(one, other) for one, other in zip(read, rows * 20, strict=True))
+
+
+def test_what_is_very_long_is_left_to_the_slower_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LONG", 100)
+    assert module.numbers(json.dumps([[1.0] * 100]).encode(), 2) is None
