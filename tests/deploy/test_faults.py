@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -457,19 +458,28 @@ def test_told_to_stop_while_the_service_starts_it_ends_well(made: Path, tmp_path
 # While it runs.
 
 READ_ONLY = 'mount -o remount,bind,ro / && mount -o remount,bind,ro /mnt && %s && exec "$0" "$@"'
-CLOSED = " && ".join(f"mount -t tmpfs -o ro none {each}" for each in ("/tmp", "/var/tmp"))
+HERE = shlex.quote(str(ROOT))
+
+
+def covered(folder: str, writable: bool) -> str:
+    """Put an empty folder over one; what runs the tests is seen through it, if it lies there."""
+    steps = [f"mount -t tmpfs none {folder}"]
+    if ROOT.is_relative_to(folder):
+        steps += [f"mkdir -p {HERE}", f"mount --bind /srv {HERE}", f"mount -o remount,bind,ro {HERE}"]
+    return " && ".join([*steps, *([] if writable else [f"mount -o remount,ro {folder}"])])
+
+
+CLOSED = " && ".join(covered(each, False) for each in ("/tmp", "/var/tmp"))
+TEMPORARY, SHARED = covered("/tmp", True), covered("/dev/shm", False)
 
 
 def read_only(made: Path, and_then: str) -> list[str]:
     """Before a command: nothing can be written, but what is mounted then."""
-    inside = f"mount --bind {made} /mnt && cd /mnt && {READ_ONLY % and_then}"
-    command = [*isolated("--mount"), "sh", "-c", inside]
+    mounts = f"mount --bind {shlex.quote(str(made))} /mnt && mount --bind {HERE} /srv"
+    command = [*isolated("--mount"), "sh", "-c", f"{mounts} && cd /mnt && {READ_ONLY % and_then}"]
     if subprocess.run([*command, "true"], capture_output=True, check=False).returncode:
         pytest.skip("this kernel lets nobody make a file system read-only")
     return command
-
-
-TEMPORARY, SHARED = "mount -t tmpfs none /tmp", "mount -t tmpfs -o ro none /dev/shm"
 
 
 @pytest.mark.parametrize(
