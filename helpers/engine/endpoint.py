@@ -49,7 +49,7 @@ class Endpoint:
         size = BatchSize(batching.largest, batching.target) if batching else BatchSize(1)
         window = batching.window if batching else 0.0
         scheduler = Scheduler(time.monotonic, size, spec.most_waiting, window)
-        self.lane = Lane(self._answer, scheduler, self.name, spec.threads)
+        self.lane = Lane(self._answer, scheduler, self.name, spec.threads, varies=True)
         self._pool: ThreadPoolExecutor | None = None
 
     def checked(self, named: Mapping[str, Any]) -> tuple[Any, ...]:

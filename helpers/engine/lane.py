@@ -23,19 +23,29 @@ Work = Sequence[Any]  # what one request brings: a value for each input, each wi
 INLINE_SECONDS = 0.003  # nobody notices an event loop that is away for less
 ALONE = 16  # after so many batches of one, requests are answered on the spot again
 TRY_AGAIN = 64  # where company does not pay, every so many times that there is some, it is tried again
+RARELY = 1000  # times as long as a method kept the loop, it is not run there again
 LOOK = 7  # after so many requests on the spot, or one more, one is timed and its neighbours counted
 
 
 class Lane:
     """One model's way to its processor: ``run`` answers one request's work, or several requests' put together."""
 
-    def __init__(self, run: Callable[[Work], Any], scheduler: Scheduler, name: str = "model", threads: int = 1) -> None:
+    def __init__(
+        self,
+        run: Callable[[Work], Any],
+        scheduler: Scheduler,
+        name: str = "model",
+        threads: int = 1,
+        varies: bool = False,
+    ) -> None:
         self.run = run
         self.scheduler = scheduler
         self.name = name
         self.threads = scheduler.executors = threads
         self.batches = 0
         self._running = 0  # batches in threads
+        self._varies = varies  # as a method may: quick now, and a second later it waits for a disk
+        self._not_here_until = 0.0
         self._window = scheduler.window  # who has one waits for company, however quick the model is
         self._planned = False
         self._gathering = False
@@ -134,6 +144,8 @@ class Lane:
 
     def _is_quick(self, rows: int) -> bool:
         """True if a batch is known to keep the loop for no longer than may be."""
+        if self._not_here_until and self.scheduler.clock() < self._not_here_until:
+            return False
         return 0 < self.scheduler.size.expected(rows) < INLINE_SECONDS
 
     def _answer_on_the_spot(self, loop: asyncio.AbstractEventLoop, work: Work, rows: int) -> Any:
@@ -141,7 +153,7 @@ class Lane:
         self.batches += 1
         self._in_this_turn += 1
         if self.batches < self._next_look:
-            return self.run(work)
+            return self._on_the_loop(work)
         # After 7, after 8, after 7, …: were it always the last of its turn, nobody would be seen after it.
         self._pause = 2 * LOOK + 1 - self._pause
         self._next_look = self.batches + self._pause
@@ -149,9 +161,21 @@ class Lane:
             self._looking, self._in_this_turn = True, 1
             loop.call_soon(self._turn_is_over)
         began = self.scheduler.clock()
-        answers = self.run(work)
+        answers = self._on_the_loop(work)
         self.scheduler.size.learn(rows, self.scheduler.clock() - began)
         return answers
+
+    def _on_the_loop(self, work: Work) -> Any:
+        """Run it here and now. What has kept the loop too long once shall not do so often."""
+        if not self._varies:
+            return self.run(work)
+        began = self.scheduler.clock()
+        try:
+            return self.run(work)
+        finally:
+            away = self.scheduler.clock() - began
+            if away > INLINE_SECONDS:
+                self._not_here_until = began + RARELY * away
 
     def _turn_is_over(self) -> None:
         """Several came in one turn: from now on they gather, if that pays; now and then it is tried again."""
@@ -163,7 +187,7 @@ class Lane:
 
     def _run_here(self, batch: list[Job]) -> None:
         try:
-            answers = answers_for(self.run, [job.work[0] for job in batch])
+            answers = answers_for(self._on_the_loop, [job.work[0] for job in batch])
         except Exception as error:  # whatever a model raises
             self._failed(batch, error)
         else:

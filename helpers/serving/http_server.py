@@ -21,8 +21,40 @@ LAST_WORD_SECONDS = 1.0  # for which a connection stays open, when the server st
 _OFFER = re.compile(rb"(?<=\r\n)upgrade(?=: *h2c\r\n)", re.IGNORECASE)
 
 
+class OneWrite:
+    """A transport that sends the head of an answer together with what follows it: one call of the system, not two."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._head = b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if self._head:
+            data, self._head = self._head + data, b""
+        elif data.startswith(b"HTTP/1.1 "):
+            self._head = data
+            self._loop.call_soon(self._send_head)  # of a stream, whose first piece may take its time
+            return
+        self._transport.write(data)
+
+    def close(self) -> None:
+        self._send_head()
+        self._transport.close()
+
+    def _send_head(self) -> None:
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.write(head)
+
+
 class Protocol(HttpToolsProtocol):
     """An offer to go on in HTTP/2 is passed over, as HTTP allows; httptools would lose the body that comes with it."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(OneWrite(transport, self.loop))  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
         begins = self.cycle is None or not self.cycle.more_body  # else it is a body, which nobody may change

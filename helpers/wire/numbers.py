@@ -26,15 +26,20 @@ class _Reader(threading.local):
 _reader = _Reader()
 
 
-def numbers(raw: bytes | memoryview, axes: int) -> NDArray[np.float64] | None:
-    """What ``raw`` holds, if it is lists of numbers within ``axes`` levels, all of one length."""
+def numbers(raw: bytes | memoryview, axes: int, key: str | None = None) -> NDArray[np.float64] | None:
+    """What ``raw`` holds, if it is lists of numbers within ``axes`` levels, all of one length.
+
+    With a key: if it is an object with nothing else in it.
+    """
     if not SHORT <= len(raw) <= LONG:
         return None
     try:
         document: Any = _reader.parser.parse(raw)
+        if key is not None:
+            document = document[key] if len(document) == 1 else None
         shape, lists = _shape(document, axes)
         flat: NDArray[np.float64] = np.frombuffer(document.as_buffer(of_type="d"))
-    except (ValueError, TypeError, AttributeError, RuntimeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError):
         return None
     # A buffer does not show where lists began: with one list too many, numbers lie deeper than they should.
     if flat.size != math.prod(shape) or not flat.size or bytes(raw).count(b"[") != lists:

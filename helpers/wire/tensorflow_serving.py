@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from helpers.runtime import TensorSpec
 from helpers.wire.errors import EngineError, invalid, malformed
-from helpers.wire.tensors import array_of, lists_of, nested
+from helpers.wire.tensors import array_of, lists_of, long_numbers, nested
 
 SIGNATURE = "serving_default"
 
@@ -106,6 +106,8 @@ def _plain_rows(body: bytes, spec: TensorSpec) -> NDArray[Any] | None:
     if spec.dtype is None or spec.dtype.kind == "O":
         return None
     try:
+        if (found := long_numbers(body, spec.dtype, len(spec.shape), "instances")) is not None:
+            return array_of(found, spec.dtype)
         asked = _rows_decoder(len(spec.shape), spec.dtype.kind).decode(body)
         return array_of(asked.instances, spec.dtype) if asked.signature_name == SIGNATURE else None
     except (msgspec.DecodeError, RecursionError, ValueError, ArithmeticError):

@@ -59,7 +59,7 @@ def check_shape(shape: list[int], field: str) -> int:
 def from_json(raw: msgspec.Raw, dtype: np.dtype[Any], shape: list[int], field: str) -> NDArray[Any]:
     """An array from a JSON list: flat, or nested as the shape says."""
     elements = check_shape(shape, field)
-    flat = _long(raw, dtype, 1)
+    flat = long_numbers(raw, dtype, 1)
     if flat is None:
         flat = _flat(raw, dtype, shape, field)
     if len(flat) != elements:
@@ -83,7 +83,7 @@ def from_bytes(data: memoryview, dtype: np.dtype[Any], shape: list[int], field: 
 def nested(raw: bytes | msgspec.Raw, dtype: np.dtype[Any], axes: int, field: str, expected: str) -> NDArray[Any]:
     """An array from lists within lists, as deep as it has axes."""
     try:
-        values = _long(raw, dtype, axes)
+        values = long_numbers(raw, dtype, axes)
         if values is None:
             values = _nested(axes, dtype.kind).decode(raw)
     except msgspec.ValidationError as error:
@@ -96,6 +96,11 @@ def nested(raw: bytes | msgspec.Raw, dtype: np.dtype[Any], axes: int, field: str
         why = "of lists of different lengths" if "inhomogeneous" in str(error) else "out of the range of its type"
         raise invalid(field, why, expected) from None
     return _with_decoded_texts(array, field) if dtype.kind == "O" else array
+
+
+def long_numbers(raw: Any, dtype: np.dtype[Any], axes: int, key: str | None = None) -> Any:
+    """The quick way for many floats, or None; see ``numbers``."""
+    return numbers(memoryview(raw), axes, key) if dtype.kind == "f" else None
 
 
 @np.errstate(over="raise")
@@ -114,11 +119,6 @@ def to_bytes(array: NDArray[Any]) -> bytes | memoryview:
         raw = text if isinstance(text, bytes) else str(text).encode()
         parts += [len(raw).to_bytes(4, "little"), raw]
     return b"".join(parts)
-
-
-def _long(raw: bytes | msgspec.Raw, dtype: np.dtype[Any], axes: int) -> Any:
-    """The quick way, for what is long and well-formed."""
-    return numbers(memoryview(raw), axes) if dtype.kind == "f" else None
 
 
 def _flat(raw: msgspec.Raw, dtype: np.dtype[Any], shape: list[int], field: str) -> list[Any]:

@@ -26,12 +26,13 @@ def lane_for(
     quick: bool = True,
     gathers: bool = True,
     clock: Callable[[], float] = time.monotonic,
+    varies: bool = False,
     **settings: Any,
 ) -> Lane:
     """A lane whose model is known to be quick, so that it runs on the loop; or to be slow."""
     size = BatchSize(16)
     size.learn(1, 1e-5 if quick else 1.0)
-    lane = Lane(run, Scheduler(clock, size, **settings))
+    lane = Lane(run, Scheduler(clock, size, **settings), varies=varies)
     lane._gathering = gathers
     return lane
 
@@ -338,4 +339,42 @@ async def test_where_the_system_has_no_thread_to_give_each_request_is_told_and_t
     assert [str(each) for each in found] == ["can't start new thread"] * 2, "together, and each of them alone"
     doubled, _ = await lane.ask(rows(3), 1)
     assert doubled.tolist() == [[6]] and run.sizes == [1]
+    lane.close()
+
+
+class Fitful(Doubler):
+    """Quick, and on 13 it takes a second of a clock that it holds itself."""
+
+    now = 100.0
+
+    def __call__(self, arrays: Arrays) -> Arrays:
+        self.now += 1.0 if 13 in arrays[0] else 1e-5
+        return super().__call__(arrays)
+
+
+@pytest.mark.parametrize("gathers", [False, True])
+async def test_a_method_that_kept_the_loop_once_does_not_do_so_again_for_long(gathers: bool) -> None:
+    run = Fitful()
+    lane = lane_for(run, gathers=gathers, clock=lambda: run.now, varies=True)
+    here = threading.current_thread().name
+    await lane.ask(rows(1), 1)
+    await lane.ask(rows(13), 1)
+    assert run.threads == {here}
+    run.threads.clear()
+    for _ in range(20):
+        await lane.ask(rows(1), 1)
+    assert here not in run.threads
+    run.now += 1000.0
+    run.threads.clear()
+    await lane.ask(rows(1), 1)
+    assert run.threads == {here}
+    lane.close()
+
+
+async def test_a_model_whose_time_depends_on_its_rows_alone_is_not_sent_away_for_one_pause() -> None:
+    run = Fitful()
+    lane = lane_for(run, gathers=False, clock=lambda: run.now)
+    for value in (1, 2, 13, 1, 2):
+        await lane.ask(rows(value), 1)
+    assert run.threads == {threading.current_thread().name}
     lane.close()

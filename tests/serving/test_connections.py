@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from helpers.serving.http_server import Protocol
+from helpers.serving.http_server import OneWrite, Protocol
 from helpers.serving.server import Server, Settings, serve
 from helpers.store import Store
 from tests.engine.served import store_with_two_versions, twice_and_sum
@@ -102,6 +102,41 @@ def test_only_a_head_is_an_offer(monkeypatch: pytest.MonkeyPatch, cycle: object,
         head.replace(b"upgrade", b"x-offer" if changed else b"upgrade") + body,
         b"GET / HTTP/1.1\r\nUpgrade: h2",
     ]
+
+
+class Recorded:
+    """A transport that keeps what is written."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.write = self.written.append
+
+    def close(self) -> None:
+        self.written.append(b"closed")
+
+
+async def test_head_and_body_are_written_at_once() -> None:
+    recorded = Recorded()
+    transport = OneWrite(recorded, asyncio.get_running_loop())  # type: ignore[arg-type]
+    head = b"HTTP/1.1 200 OK\r\n\r\n"
+    for part in (head, b"one", head, head, b"two"):
+        transport.write(part)
+    assert recorded.written == [head + b"one", head + head, b"two"]
+    await asyncio.sleep(0)
+    assert recorded.written[3:] == []
+
+
+async def test_a_head_alone_does_not_wait_for_its_body() -> None:
+    recorded = Recorded()
+    transport = OneWrite(recorded, asyncio.get_running_loop())  # type: ignore[arg-type]
+    head = b"HTTP/1.1 200 OK\r\n\r\n"
+    transport.write(head)
+    await asyncio.sleep(0)
+    assert recorded.written == [head]
+    transport.write(b"body")
+    transport.write(head)
+    transport.close()
+    assert recorded.written == [head, b"body", head, b"closed"]
 
 
 async def test_requests_sent_without_waiting_are_answered_in_their_order(server: Server) -> None:

@@ -79,6 +79,21 @@ def test_a_list_too_many_or_too_few_is_not_read(raw: bytes, axes: int) -> None:
     assert module.numbers(raw, axes) is None
 
 
+KEYED = st.dictionaries(st.sampled_from(["a", "b", "c"]), TREES | SQUARE, max_size=2)
+
+
+@given(KEYED, st.integers(1, 3))
+def test_under_a_key_it_is_read_if_there_is_nothing_else(tree: dict[str, Any], axes: int) -> None:
+    read = module.numbers(json.dumps(tree).encode(), axes, "a")
+    alone = module.numbers(json.dumps(tree["a"]).encode(), axes) if set(tree) == {"a"} else None
+    assert (read is None) == (alone is None) and (read is None or np.array_equal(read, alone))
+
+
+def test_of_a_key_that_comes_twice_nothing_is_read() -> None:
+    assert module.numbers(b'{"a": [1], "a": [2]}', 1, "a") is None
+    assert module.numbers(b'{"a": [1]}', 1, "a") is not None and module.numbers(b"[1]", 1, "a") is None
+
+
 def test_numbers_that_the_type_cannot_hold_are_told() -> None:
     with pytest.raises(EngineError, match="out of the range"):
         nested(b"[[1e39, 1]]", np.dtype("<f4"), 2, "it", "what it is")
