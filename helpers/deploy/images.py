@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helpers.deploy import engines, oci, pip_settings, system
-from helpers.deploy.engines import working_engines as working_engines
 from helpers.deploy.layers import Entry, Layer
 from helpers.deploy.packing import Bundle
 from helpers.errors import UserError
