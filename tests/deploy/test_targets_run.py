@@ -76,7 +76,7 @@ def test_a_cold_start_is_measured_from_nothing_to_the_first_answer(packed: Bundl
 
 def sealed(packed: Bundle) -> list[str]:
     """The command of a bundle where nothing at all can be written to."""
-    seal = "mount -o remount,bind,ro / && for each in /tmp /dev/shm; do mount --bind $each $each"
+    seal = "mount -o remount,bind,ro / && for each in /tmp /dev/shm; do mount --rbind $each $each"
     seal += " && mount -o remount,bind,ro $each || exit 9; done"
     script = f'{seal}; touch "$1/x" 2>/dev/null && exit 8; exec "$2" -B "$1/run.py"'
     around = ["unshare", "--user", "--map-root-user", "--mount"]
