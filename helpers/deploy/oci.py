@@ -12,7 +12,7 @@ a layer that was made before is not made again.
 import hashlib
 import json
 import tarfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -186,8 +186,7 @@ def _inside(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
     return tarfile.tar_filter(member, folder).replace(mode=member.mode & 0o1777, deep=False)
 
 
-def _config(built: Iterable[Built], settings: Settings, machine: str) -> dict[str, Any]:
-    built = list(built)
+def _config(built: Sequence[Built], settings: Settings, machine: str) -> dict[str, Any]:
     started = {
         "Entrypoint": list(settings.entrypoint),
         "Env": [f"{name}={value}" for name, value in sorted(settings.environment.items())],

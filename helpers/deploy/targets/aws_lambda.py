@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
+from helpers.deploy import system
 from helpers.deploy.packing import Bundle
 from helpers.deploy.targets.rules import Strict, expect, expect_pinned, expect_tag, label, python_of, strictly, text_of
 from helpers.places import ROOT
@@ -42,16 +43,16 @@ WORKDIR /build
 COPY bundle/requirements.txt service.txt
 COPY requirements.txt lambda.txt
 RUN --mount=type=secret,id=pipconf,target=/etc/pip.conf \\
-    python -m pip install --no-cache-dir --no-compile --target /opt/packages \\
+    python -m pip install --no-cache-dir --no-compile --target $packages \\
     --requirement service.txt --requirement lambda.txt
 COPY bundle /app
 COPY handler.py /app/handler.py
 # Compiled once here, and not at each cold start; nothing in an image changes, so that no date is looked at.
-RUN python -m compileall -q --invalidation-mode unchecked-hash /opt/packages /app
+RUN python -m compileall -q --invalidation-mode unchecked-hash $packages /app
 
 FROM python:$python-slim
-ENV PYTHONPATH=/opt/packages PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 ORT_DISABLE_TELEMETRY=1
-COPY --from=packages /opt/packages /opt/packages
+ENV PYTHONPATH=$packages PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 ORT_DISABLE_TELEMETRY=1
+COPY --from=packages $packages $packages
 COPY --from=packages /app /app
 WORKDIR /app
 USER 10001:10001
@@ -119,7 +120,7 @@ class Function(Strict, rename="pascal"):
 def files(bundle: Bundle, image: str) -> dict[str, str]:
     """The artefacts, by name; the bundle stands beside them."""
     values = {"name": label(bundle.name), "version": bundle.version, "image": image, "handler": HANDLER}
-    values |= {"python": python_of(bundle)}
+    values |= {"python": python_of(bundle), "packages": system.PACKAGES}
     return {
         "handler.py": CODE,
         "Dockerfile": DOCKERFILE.substitute(values),
