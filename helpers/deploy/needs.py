@@ -29,7 +29,7 @@ from helpers.serving.describe.document import document
 from helpers.store import Store
 from helpers.wire.values import ImageValue
 
-CORE = ("httptools", "msgspec", "numpy", "onnxruntime", "pysimdjson", "uvicorn", "uvloop")
+CORE = ("httptools", "msgspec", "numpy", "onnxruntime", "pysimdjson", "uvloop")
 OWN = {"servelab"}
 PATIENCE = 300  # seconds
 

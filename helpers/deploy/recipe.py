@@ -36,7 +36,7 @@ COPY --from=packages /app /app
 WORKDIR /app
 # What cannot be imported here fails now and not later, and the standard library keeps its bytecode too.
 RUN PYTHONDONTWRITEBYTECODE="" PYTHONPATH={packages}:/app/kit \\
-    python3 -c "import helpers.serving.command, onnxruntime, uvicorn.protocols.http.httptools_impl, uvloop"
+    python3 -c "import helpers.serving.command, onnxruntime, uvloop"
 # Nobody in particular: what is broken into can change nothing.
 USER 10001:10001
 EXPOSE 3000

@@ -11,7 +11,8 @@ import math
 CUT = 0.75
 MEMORY = 0.2  # the weight of the newest time in the running mean
 MOST = 2.0  # a time counts as at most so many times the mean
-WORTH = 0.9  # a larger batch may do this share of the best rows a second before it counts as worse
+WORTH = 0.9  # of the seconds of a row alone: company pays that takes less
+WORSE = 0.8  # of the seconds of a row: a smaller batch that took less was better, and not only on a quieter day
 
 
 class BatchSize:
@@ -24,6 +25,7 @@ class BatchSize:
         self.target = target
         self._limit = float(min(largest, 8))
         self._seconds: dict[int, float] = {}  # of a row: the running mean, by the power of two above the size
+        self._slowest = 0.0  # of these
         self._expected: dict[int, float] = {}  # what was worked out since the last batch
 
     @property
@@ -47,17 +49,19 @@ class BatchSize:
         known = self._seconds.get(place)
         # Who was interrupted took long, which says little about the size.
         self._seconds[place] = a_row if known is None else known + MEMORY * (min(a_row, MOST * known) - known)
+        self._slowest = max(self._seconds.values())
         if seconds > self.target:
             self._limit = max(1.0, min(self._limit, rows) * CUT)
         elif rows >= self.limit:
             self._limit = float(min(self.largest, self._limit + 1))
         best = min(self._seconds, key=self._seconds.__getitem__)
-        if best < place and self._seconds[best] < WORTH * self._seconds[place]:
+        if best < place and self._seconds[best] < WORSE * self._seconds[place]:
             self._limit = min(self._limit, float(best))
 
     def forget_batches(self) -> None:
         """Of several rows, that is; the first run of each size, when a model warms up, says nothing about the next."""
         self._seconds = {place: seconds for place, seconds in self._seconds.items() if place == 1}
+        self._slowest = max(self._seconds.values(), default=0.0)
         self._expected.clear()
 
     def expected(self, rows: int) -> float:
@@ -68,6 +72,10 @@ class BatchSize:
             found = whole * self._one(self.limit) + (self._one(rest) if rest else 0.0) if self._seconds else 0.0
             self._expected[rows] = found
         return found
+
+    def at_most(self, rows: int) -> float:
+        """No less than what is expected, and quick to tell."""
+        return 2 * rows * self._slowest
 
     def _one(self, rows: int) -> float:
         """One batch: as the nearest size that was measured, which for a smaller one costs no more in all."""

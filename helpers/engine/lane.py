@@ -2,9 +2,9 @@
 
 A quick model blocks the loop for less time than handing it to a thread would take. A lone
 request for it is answered on the spot. Once several arrive in one turn of the event loop,
-those of a turn gather in the queue and go together: that is batching when busy, for a
-server that is busy with the loop itself. What takes longer runs in a thread, and requests
-gather while it does.
+those of a turn gather in the queue and go together, and those of the next with them, as
+long as each turn brings more: that is batching when busy, for a server that is busy with the
+loop itself. What takes longer runs in a thread, and requests gather while it does.
 """
 
 import asyncio
@@ -48,6 +48,7 @@ class Lane:
         self._not_here_until = 0.0
         self._window = scheduler.window  # who has one waits for company, however quick the model is
         self._planned = False
+        self._gathered = 0  # rows in the queue, when we last looked whether more come
         self._gathering = False
         self._in_this_turn = 0  # of the loop, since we last looked
         self._looking = False
@@ -105,6 +106,9 @@ class Lane:
 
     def _next(self, loop: asyncio.AbstractEventLoop) -> None:
         """Take the next batch, if a thread is free for it."""
+        if self._is_filling():
+            loop.call_soon(self._next, loop)
+            return
         self._planned = False
         if self._is_full:
             return
@@ -137,6 +141,12 @@ class Lane:
             self._watch_deadlines(loop)
         else:
             self._plan(loop)
+
+    def _is_filling(self) -> bool:
+        """True if the loop's last turn brought some that may run with those before them, and so may the next."""
+        rows, before = self.scheduler.queued_rows, self._gathered
+        self._gathered = rows if before < rows < self.scheduler.size.limit and self._is_quick(rows) else 0
+        return self._gathered > 0
 
     @property
     def _is_full(self) -> bool:

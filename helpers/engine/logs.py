@@ -37,10 +37,8 @@ def write_to_stderr(requests: bool) -> None:
     """For a process that is a server and nothing else: each event a line on stderr."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
-    for name in ("servelab", "uvicorn.error"):
-        logger = logging.getLogger(name)
-        logger.handlers[:] = [handler]
-        logger.propagate = False
+    log.handlers[:] = [handler]
+    log.propagate = False
     log.setLevel(logging.INFO if requests else logging.WARNING)
 
 

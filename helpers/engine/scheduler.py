@@ -67,7 +67,7 @@ class Scheduler:
             self.expire()  # who has left needs no place
         if self._is_full(job):
             raise Refused("full", self.size.expected(self.queued_rows) / self.executors)
-        if math.isfinite(job.deadline) and not self._is_out_of_date(job.arrived):
+        if not self._is_surely_in_time(job):
             ends = self._would_end(job, self.queued_rows)
             if ends > job.deadline:  # with all the queue before it; now look at who really is
                 ends = self._would_end(job, sum(other.rows for other in self.waiting() if other.urgency < job.urgency))
@@ -76,9 +76,11 @@ class Scheduler:
         heapq.heappush(self._waiting.setdefault(job.kind, []), (job.urgency, job))
         self.queued_rows += job.rows
 
-    def _is_out_of_date(self, now: float) -> bool:
-        """True if nothing was measured for long: were all turned away for what one took, nothing ever would be."""
-        return not (self.queued_rows or self._running) and now > self._finished + STALE
+    def _is_surely_in_time(self, job: Job) -> bool:
+        """Or nothing was measured for long: were all turned away for what one took, nothing ever would be."""
+        rows = self.queued_rows + sum(running for _, running in self._running.values())
+        is_out_of_date = not rows and job.arrived > self._finished + STALE
+        return is_out_of_date or job.arrived + self.size.at_most(rows + job.rows) <= job.deadline
 
     def take(self) -> list[Job]:
         """The next batch for an executor that is free; nothing, if nothing is due."""

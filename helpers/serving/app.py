@@ -1,7 +1,7 @@
-"""The way of a request: route, limits; decode; the model; encode. An ASGI application.
+"""The way of a request: route; decode; the model; encode.
 
-It knows bytes and paths. What is in them is the protocols' affair, and who answers the
-registry's.
+It knows bytes and paths. What is in them is the protocols' affair, who answers the registry's,
+and how they came and go that of a connection, or of somebody else's server.
 """
 
 import asyncio
@@ -9,8 +9,7 @@ import contextlib
 import itertools
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
 from helpers.engine.lane import Lane
 from helpers.engine.logs import log, log_request
@@ -18,7 +17,7 @@ from helpers.engine.metrics import Metrics
 from helpers.engine.registry import Registry
 from helpers.engine.tasks import Tasks
 from helpers.runtime import InputError
-from helpers.serving.exchange import Answer, Headers, Receive, Request, Send, leaving, read_body, send_answer, told
+from helpers.serving.exchange import Answer, Request, told
 from helpers.wire.errors import ClientGone, EngineError, invalid
 
 Route = Callable[[Request], Awaitable[Answer]]
@@ -55,38 +54,35 @@ class App:
         self._ids = itertools.count(1)
         self._run = uuid.uuid4().hex[:8].encode()
 
-    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        began = time.monotonic()
-        headers: Headers = dict(scope["headers"])
-        number = headers.get(b"x-request-id", b"")[:128] or b"%s-%d" % (self._run, next(self._ids))
-        path = scope["path"].split("/")[1:] or [""]  # OPTIONS * has none
+    async def answer(self, request: Request, send: Callable[[Answer], Awaitable[None]]) -> None:
+        """One request, from what was read of it to the last byte of its answer, which ``send`` sends."""
+        request.number = request.headers.get(b"x-request-id", b"")[:128] or b"%s-%d" % (self._run, next(self._ids))
         status = LEFT
         try:
-            answer = await self._answer(scope, path, headers, receive, number)
-            status = answer.status
-            if answer.stream is not None:
-                answer.stream = self._watched(answer.stream, receive)
-            await send_answer(send, answer, number, receive)
+            answer = await self._answer(request)
+            status, answer.number = answer.status, request.number
+            if answer.stream is None:
+                await send(answer)
+            else:
+                async with contextlib.aclosing(_watched(answer.stream, request)) as answer.stream:
+                    await send(answer)
         except ClientGone:
             status = LEFT
         finally:
-            seconds = time.monotonic() - began
-            self.metrics.count(path[0] if path[0] in self.routes else "", status, seconds)
+            seconds = time.monotonic() - request.arrived
+            self.metrics.count(request.route if request.route in self.routes else "", status, seconds)
             if self.log_requests:
-                log_request(number, scope["method"], scope["path"], status, seconds)
+                log_request(request.number, request.method, request.url, status, seconds)
 
-    async def _answer(
-        self, scope: dict[str, Any], path: list[str], headers: Headers, receive: Receive, number: bytes
-    ) -> Answer:
+    async def _answer(self, request: Request) -> Answer:
         """The route's answer, or what its error tells."""
         try:
-            route = self.routes.get(path[0])
+            if request.refusal is not None:
+                raise request.refusal
+            route = self.routes.get(request.route)
             if route is None:
-                raise self.nothing_at("/".join(path))
-            body = await read_body(headers, receive, self.largest_body) if scope["method"] != "GET" else b""
-            return await route(Request(scope["method"], path[1:], headers, body, receive))
+                raise self.nothing_at("/".join([request.route, *request.path]))
+            return await route(request)
         except EngineError as error:
             return told(error)
         except InputError as error:  # a service's own model refused what it was given
@@ -94,38 +90,16 @@ class App:
         except ClientGone:
             raise
         except Exception as error:  # a defect of the model or ours: its text stays inside
+            number = request.number.decode("latin-1")
             if lacks_memory(error):
-                log.error("there was not enough memory for a request", extra={"request": number.decode("latin-1")})
+                log.error("there was not enough memory for a request", extra={"request": number})
                 return told(EngineError("overloaded", "there is not enough memory for this now", retry_after=1.0))
-            log.error("a request failed", exc_info=error, extra={"request": number.decode("latin-1")})
+            log.error("a request failed", exc_info=error, extra={"request": number})
             return told(EngineError("internal", "the model failed to answer; the server's log says why"))
 
     def nothing_at(self, path: str) -> EngineError:
         known = ", ".join(f"/{name}" for name in self.routes if name)
         return EngineError("not_found", f"nothing answers at /{path[:80]}; paths begin with {known}; /docs tells more")
-
-    async def _watched(self, parts: AsyncIterator[bytes], receive: Receive) -> AsyncIterator[bytes]:
-        """A stream that ends when its caller leaves, so that nobody works for nobody."""
-        gone = asyncio.ensure_future(leaving(receive))
-        try:
-            while True:
-                coming = asyncio.ensure_future(anext(parts, None))
-                try:
-                    await asyncio.wait((coming, gone), return_when=asyncio.FIRST_COMPLETED)
-                    if not coming.done():
-                        raise ClientGone
-                    part = coming.result()
-                finally:
-                    if not coming.done():
-                        coming.cancel()
-                        with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration):
-                            await coming
-                if part is None:
-                    return
-                yield part
-        finally:
-            gone.cancel()
-            await parts.aclose()  # type: ignore[attr-defined]
 
     async def _live(self, request: Request) -> Answer:
         request.expect_method("GET", "HEAD")
@@ -139,3 +113,27 @@ class App:
         request.expect_method("GET", "HEAD")
         self.metrics.note(self.lanes())
         return Answer([self.metrics.text()], content_type=b"text/plain; version=0.0.4; charset=utf-8")
+
+
+async def _watched(parts: AsyncIterator[bytes], request: Request) -> AsyncGenerator[bytes, None]:
+    """A stream that ends when its caller leaves, so that nobody works for nobody."""
+    gone = asyncio.ensure_future(request.left())
+    try:
+        while True:
+            coming = asyncio.ensure_future(anext(parts, None))
+            try:
+                await asyncio.wait((coming, gone), return_when=asyncio.FIRST_COMPLETED)
+                if not coming.done():
+                    raise ClientGone
+                part = coming.result()
+            finally:
+                if not coming.done():
+                    coming.cancel()
+                    with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration):
+                        await coming
+            if part is None:
+                return
+            yield part
+    finally:
+        gone.cancel()
+        await parts.aclose()  # type: ignore[attr-defined]

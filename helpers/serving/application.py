@@ -1,7 +1,7 @@
 """All that answers, without a socket: an ASGI application, for whoever listens.
 
 A server of ours listens for it (``server``). A platform that brings a server of its own calls it
-as it would call any other: uvicorn, a cloud's functions.
+as it would call any other: uvicorn, a cloud's functions (``asgi``).
 
     application = Application([Digits])  # uvicorn module:application
 """
@@ -19,6 +19,7 @@ from helpers.engine.targets import Target
 from helpers.engine.tasks import Tasks
 from helpers.errors import UserError
 from helpers.serving import (
+    asgi,
     describe,
     native_routes,
     open_inference_routes,
@@ -26,7 +27,7 @@ from helpers.serving import (
     tensorflow_serving_routes,
 )
 from helpers.serving.app import App
-from helpers.serving.exchange import Receive, Send
+from helpers.serving.asgi import Receive, Send
 from helpers.serving.turns import Counts
 from helpers.store import Store
 
@@ -80,8 +81,8 @@ class Application:
         """What ASGI asks: a request, or to live for as long as its server."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
-        else:
-            await self.app(scope, receive, send)
+        elif scope["type"] == "http":
+            await asgi.answer(self.app, scope, receive, send)
 
     def lanes(self) -> dict[tuple[str, str], Lane]:
         """The queues of all models, and of all methods of services."""

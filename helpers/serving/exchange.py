@@ -1,37 +1,64 @@
-"""One request and its answer, between the server's messages and the routes."""
+"""One request and its answer, as the routes see them: whoever reads the one and writes the other is not known here."""
 
-import asyncio
-import contextlib
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any
+from typing import Protocol
 
-from helpers.wire.errors import ClientGone, EngineError, malformed
+from helpers.wire.errors import EngineError, malformed
 
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = dict[bytes, bytes]
+Body = bytes | memoryview  # a long one is read where it lies
 Parts = Sequence[bytes | memoryview]
 JSON = b"application/json"
-CLOSE = (b"connection", b"close")
-LINGER_SECONDS = 5.0  # for which the rest of a body that was refused is let pass
+
+
+class Peer(Protocol):
+    """Who asks: at the other end of a connection, as far as it is known."""
+
+    def has_left(self) -> bool:
+        """True if it is known to have closed its connection."""
+
+    async def left(self) -> None:
+        """Wait until it leaves."""
 
 
 class Request:
-    """What a route gets."""
+    """What a route gets. ``refusal`` is what its reader found wrong with it, and all that it will be told."""
 
-    __slots__ = ("_receive", "arrived", "body", "headers", "method", "path", "patience")
+    __slots__ = (
+        "arrived",
+        "body",
+        "has_left",
+        "headers",
+        "left",
+        "method",
+        "number",
+        "path",
+        "refusal",
+        "route",
+        "url",
+    )
 
-    def __init__(self, method: str, path: list[str], headers: Headers, body: bytes, receive: Receive) -> None:
+    def __init__(
+        self,
+        method: str,
+        url: str,
+        headers: Headers,
+        body: Body,
+        peer: Peer,
+        refusal: EngineError | None = None,
+    ) -> None:
         self.method = method
-        self.path = path
+        self.url = url
+        self.route, *self.path = url.split("/")[1:] or [""]  # OPTIONS * has none
         self.headers = headers
         self.body = body
+        self.refusal = refusal
         self.arrived = time.monotonic()
-        told = headers.get(b"x-timeout-seconds")
-        self.patience = _seconds(told) if told is not None else math.inf
-        self._receive = receive
+        self.number = b""
+        self.has_left: Callable[[], bool] = peer.has_left
+        self.left: Callable[[], Awaitable[None]] = peer.left
 
     def header(self, name: bytes) -> str:
         """A header's text, or none."""
@@ -39,19 +66,8 @@ class Request:
 
     def deadline(self, timeout: float) -> float:
         """The end of the caller's patience, or of the server's, whichever comes first."""
-        return self.arrived + (timeout if timeout < self.patience else self.patience)
-
-    def has_left(self) -> bool:
-        """True if the caller is known to have closed its connection.
-
-        Uvicorn notes that on the object whose method ``receive`` is. To look there costs nothing, where
-        waiting for the message would cost a task for each request; another server just does not tell.
-        """
-        return bool(getattr(getattr(self._receive, "__self__", None), "disconnected", False))
-
-    async def left(self) -> None:
-        """Wait until the caller leaves."""
-        await leaving(self._receive)
+        told = self.headers.get(b"x-timeout-seconds")
+        return self.arrived + (timeout if told is None else min(timeout, _seconds(told)))
 
     def expect_method(self, *allowed: str) -> None:
         if self.method not in allowed:
@@ -62,7 +78,7 @@ class Request:
 class Answer:
     """What a route gives: some parts, or a stream of them."""
 
-    __slots__ = ("content_type", "headers", "parts", "status", "stream")
+    __slots__ = ("content_type", "headers", "number", "parts", "status", "stream")
 
     def __init__(
         self,
@@ -77,12 +93,7 @@ class Answer:
         self.content_type = content_type
         self.headers = headers
         self.stream = stream
-
-
-async def leaving(receive: Receive) -> None:
-    """Wait until the caller leaves."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
+        self.number = b""  # of the request
 
 
 def told(error: EngineError) -> Answer:
@@ -93,66 +104,9 @@ def told(error: EngineError) -> Answer:
     return Answer([error.body()], error.status, headers=headers)
 
 
-async def read_body(headers: Headers, receive: Receive, largest: int) -> bytes:
-    """The whole body. One that says it is too large is refused before it is read."""
-    length = headers.get(b"content-length")
-    if length is not None and (not length.isdigit() or int(length) > largest):
-        raise EngineError(
-            "too_large",
-            f"the body has {length[:20].decode('latin-1')} bytes; at most {largest} are read",
-            headers=(CLOSE,),
-        )
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if message["type"] == "http.disconnect":
-        raise ClientGone
-    if not message.get("more_body"):
-        return body
-    parts, size = [body], len(body)
-    while message.get("more_body"):
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        part = message.get("body", b"")
-        size += len(part)
-        if size > largest:
-            raise EngineError(
-                "too_large", f"the body has more than {largest} bytes, the most to read", headers=(CLOSE,)
-            )
-        parts.append(part)
-    return b"".join(parts)
-
-
-async def send_answer(send: Send, answer: Answer, number: bytes, receive: Receive) -> None:
-    """The answer's messages, with the request's number on it."""
-    if answer.stream is not None:
-        await _send_stream(send, answer, answer.stream, number)
-        return
-    body = answer.parts[0] if len(answer.parts) == 1 else b"".join(answer.parts)
-    headers = [
-        (b"content-type", answer.content_type),
-        (b"content-length", b"%d" % len(body)),
-        (b"x-request-id", number),
-        *answer.headers,
-    ]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    if CLOSE in answer.headers:
-        # A body is still coming. Were the connection closed now, its sender would find it broken, and no answer.
-        await send({"type": "http.response.body", "body": body, "more_body": True})
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LINGER_SECONDS):
-                while (await receive()).get("more_body"):
-                    pass
-        body = b""
-    await send({"type": "http.response.body", "body": body})
-
-
-async def _send_stream(send: Send, answer: Answer, parts: AsyncIterator[bytes], number: bytes) -> None:
-    headers = [(b"content-type", answer.content_type), (b"x-request-id", number), *answer.headers]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    async for part in parts:
-        await send({"type": "http.response.body", "body": part, "more_body": True})
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
+def too_long(told: str, most: int) -> EngineError:
+    """What is said of a body over the limit; ``told`` is how long it says it is."""
+    return EngineError("too_large", f"the body has {told} bytes; at most {most} are read")
 
 
 def _seconds(told: bytes) -> float:

@@ -96,7 +96,7 @@ class OpenInference:
             for name in served
             for version in served[name].versions
         ]
-        only_ready = bool(request.body) and b'"ready":true' in request.body.replace(b" ", b"")
+        only_ready = b'"ready":true' in bytes(request.body).replace(b" ", b"")
         others = [] if only_ready else [name for name in self.app.registry.store.names() if name not in served]
         return _json(
             [*loaded, *({"name": name, "version": "", "state": "UNAVAILABLE", "reason": ""} for name in others)]

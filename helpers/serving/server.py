@@ -56,7 +56,7 @@ class Server(Application):
             await self.open()
             if self._notes_to_others:
                 notes = asyncio.create_task(self._note_each_second())
-            await self._http.serve([self._socket])
+            await self._http.serve(self._socket)
         finally:
             self.app.ready = False
             if notes is not None:
@@ -67,7 +67,7 @@ class Server(Application):
     def stop(self) -> None:
         """Take no more, and come to an end. From any thread."""
         self.app.ready = False
-        self._http.should_exit = True
+        self._http.stop()
 
     async def _note_each_second(self) -> None:
         """So that whichever worker is asked for the metrics knows the queues of the others."""

@@ -33,7 +33,7 @@ class Turns:
         listening: socket.socket,
         counts: Counts,
         connections: Callable[[], int],
-        protocol: Callable[[], asyncio.Protocol],
+        protocol: Callable[[], asyncio.BaseProtocol],
     ) -> None:
         self.listening = listening
         self.counts = counts

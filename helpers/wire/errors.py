@@ -18,6 +18,7 @@ STATUS = {
     "unsupported_media_type": 415,
     "invalid_input": 422,
     "rate_limited": 429,
+    "head_too_large": 431,
     "internal": 500,
     "overloaded": 503,
     "unavailable": 503,

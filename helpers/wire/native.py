@@ -46,7 +46,7 @@ class Reader:
         own = {TensorValue: [NPY], ImageValue: [PNG, "image/jpeg"], TableValue: [CSV]}
         return [JSON, *own.get(type(self._single), [])]
 
-    def read(self, body: bytes, content_type: str) -> dict[str, Any]:
+    def read(self, body: bytes | memoryview, content_type: str) -> dict[str, Any]:
         """The values by name; each still to be checked."""
         kind = _kind(content_type) or JSON
         match self._single:
@@ -61,7 +61,7 @@ class Reader:
             raise EngineError("unsupported_media_type", f"{self.name} does not read {kind[:80]}; it reads {there_are}")
         return self._from_json(body or b"{}")
 
-    def _from_json(self, body: bytes) -> dict[str, Any]:
+    def _from_json(self, body: bytes | memoryview) -> dict[str, Any]:
         try:
             asked = self._decoder.decode(body)
         except msgspec.ValidationError as error:
@@ -107,17 +107,17 @@ def to_json(value: Any) -> bytes:
     return msgspec.json.encode(value.tolist() if isinstance(value, np.ndarray) else value, enc_hook=_plain)
 
 
-def npy(body: bytes, field: str) -> NDArray[Any]:
+def npy(body: bytes | memoryview, field: str) -> NDArray[Any]:
     """What numpy.save wrote, read where it lies; nothing in it is ever unpickled."""
-    version = body[6:8]
-    width = {b"\x01\x00": 2, b"\x02\x00": 4, b"\x03\x00": 4}.get(version, 0)
-    if not body.startswith(b"\x93NUMPY") or not width:
+    head = bytes(body[:LONGEST_NPY_HEADER])
+    width = {b"\x01\x00": 2, b"\x02\x00": 4, b"\x03\x00": 4}.get(head[6:8], 0)
+    if not head.startswith(b"\x93NUMPY") or not width:
         raise malformed(f"{field} is not in numpy's file format", field)
-    start = 8 + width + int.from_bytes(body[8 : 8 + width], "little")
+    start = 8 + width + int.from_bytes(head[8 : 8 + width], "little")
     if start > min(len(body), LONGEST_NPY_HEADER):
         raise malformed(f"the header of {field} is cut short, or too long", field)
     try:
-        told = ast.literal_eval(body[8 + width : start].decode("utf-8").strip())
+        told = ast.literal_eval(head[8 + width : start].decode("utf-8").strip())
         dtype, shape, columns_first = np.dtype(told["descr"]), list(told["shape"]), bool(told["fortran_order"])
         if dtype.kind not in "biuf" or not all(type(size) is int for size in shape):
             raise TypeError

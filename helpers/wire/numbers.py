@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 # In bytes: shorter ones gain nothing, and a reader keeps the memory that its longest one took.
 SHORT, LONG = 1 << 12, 1 << 22
+BRACKET = ord("[")
 
 
 class _Reader(threading.local):
@@ -42,7 +43,9 @@ def numbers(raw: bytes | memoryview, axes: int, key: str | None = None) -> NDArr
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError):
         return None
     # A buffer does not show where lists began: with one list too many, numbers lie deeper than they should.
-    if flat.size != math.prod(shape) or not flat.size or bytes(raw).count(b"[") != lists:
+    if flat.size != math.prod(shape) or not flat.size:
+        return None
+    if np.count_nonzero(np.frombuffer(raw, np.uint8) == BRACKET) != lists:
         return None
     return flat.reshape(shape)
 

@@ -15,7 +15,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 MOST_PIXELS = 50_000_000  # a small file can say that it is a huge picture
 
 
-def decode(data: bytes, mode: str, field: str) -> NDArray[np.uint8]:
+def decode(data: bytes | memoryview, mode: str, field: str) -> NDArray[np.uint8]:
     """The pixels, in the wanted mode."""
     image = _pillow()
     try:

@@ -16,10 +16,10 @@ from helpers.wire.values import TableValue
 Columns = dict[str, NDArray[Any]]
 
 
-def from_csv(body: bytes, table: TableValue) -> Columns:
+def from_csv(body: bytes | memoryview, table: TableValue) -> Columns:
     """Columns in the table's types; lines that do not fit are told by their number."""
     try:
-        reader = csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True)
+        reader = csv.reader(io.StringIO(str(body, "utf-8-sig"), newline=""), strict=True)
         names: list[str] = next(reader, [])
         rows = [(reader.line_num, row) for row in reader if row]
     except (UnicodeDecodeError, csv.Error) as error:

@@ -44,7 +44,7 @@ _rows_by_name = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _columns_by_name = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def decode(body: bytes, specs: Sequence[TensorSpec]) -> tuple[dict[str, NDArray[Any]], bool]:
+def decode(body: bytes | memoryview, specs: Sequence[TensorSpec]) -> tuple[dict[str, NDArray[Any]], bool]:
     """Named tensors, and whether they came as rows."""
     if len(specs) == 1 and (plain := _plain_rows(body, specs[0])) is not None:
         return {specs[0].name: plain}, True
@@ -78,7 +78,7 @@ def encode(answers: Mapping[str, NDArray[Any]], as_rows: bool) -> bytes:
     return msgspec.json.encode({"predictions": rows})
 
 
-def decode_examples(body: bytes, specs: Sequence[TensorSpec]) -> dict[str, NDArray[Any]]:
+def decode_examples(body: bytes | memoryview, specs: Sequence[TensorSpec]) -> dict[str, NDArray[Any]]:
     """Named tensors from examples, each of which also has the features of the context."""
     asked = _read_request(_examples, body)
     return _columns_of([asked.context | example for example in asked.examples], specs, "examples")
@@ -101,7 +101,7 @@ def encode_scores(scores: NDArray[Any], verb: str, classes: Sequence[Any] = ()) 
     return msgspec.json.encode({"result": [list(zip(map(str, labels), row, strict=True)) for row in _plain(scores)]})
 
 
-def _plain_rows(body: bytes, spec: TensorSpec) -> NDArray[Any] | None:
+def _plain_rows(body: bytes | memoryview, spec: TensorSpec) -> NDArray[Any] | None:
     """Rows for the only input, as most callers send them: read in one pass. None if that is not what they are."""
     if spec.dtype is None or spec.dtype.kind == "O":
         return None
@@ -148,14 +148,14 @@ def _tensor(raw: bytes | msgspec.Raw, spec: TensorSpec, axes: int | None) -> NDA
     return nested(raw, spec.dtype, len(spec.shape) if axes is None else axes, spec.name, str(spec))
 
 
-def _read_request(decoder: Any, body: bytes) -> Any:
+def _read_request(decoder: Any, body: bytes | memoryview) -> Any:
     asked = _read(decoder, body, "the request")
     if asked.signature_name != SIGNATURE:
         raise invalid("signature_name", repr(asked.signature_name[:80]), repr(SIGNATURE))
     return asked
 
 
-def _read(decoder: Any, raw: bytes | msgspec.Raw, what: str) -> Any:
+def _read(decoder: Any, raw: bytes | memoryview | msgspec.Raw, what: str) -> Any:
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError as error:

@@ -62,6 +62,30 @@ async def test_requests_of_one_turn_of_the_loop_go_together_and_get_their_own_ro
         assert doubled.tolist() == [[2 * n], [2 * n + 1]] and plus.tolist() == [[n + 1], [n + 1.5]]
 
 
+@pytest.mark.parametrize(
+    ("quick", "come", "batches"),
+    [
+        (True, [1, 1, 1, 0, 1, 1], [3, 2]),
+        (True, [1, 0, 1, 0], [1, 1]),
+        (True, [3, 4, 4, 4, 1, 0], [8, 8]),  # which is its limit
+        (False, [1, 1, 1, 0], [1, 2]),
+    ],
+)
+async def test_who_comes_in_the_next_turn_goes_along_while_there_is_room(
+    quick: bool, come: list[int], batches: list[int]
+) -> None:
+    run = Doubler()
+    lane = lane_for(run, quick=quick)
+    lane.scheduler.size.learn = lambda *_: None  # type: ignore[method-assign]
+    asked = []
+    for number in come:
+        asked += [asyncio.ensure_future(lane.ask(rows(n), 1)) for n in range(number)]
+        await asyncio.sleep(0)
+    await asyncio.gather(*asked)
+    assert run.sizes == batches
+    lane.close()
+
+
 async def test_a_lone_request_for_a_quick_model_is_answered_on_the_spot() -> None:
     run = Doubler(13)
     lane = lane_for(run, gathers=False)

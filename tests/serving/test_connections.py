@@ -4,14 +4,12 @@ import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from helpers.serving.http_server import OneWrite, Protocol
-from helpers.serving.server import Server, Settings, serve
+from helpers.serving import server as server_module
+from helpers.serving.server import Server, Settings, new_loop, serve
 from helpers.store import Store
 from tests.engine.served import store_with_two_versions, twice_and_sum
 from tests.serving.connection import HONEST, V1, V1_ANSWER, Held, Wire, expect_honest_answer, post, until
@@ -20,13 +18,16 @@ LARGEST = 500_000
 INFER = "/v2/models/net/infer"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+@pytest.fixture(scope="module", params=[new_loop, asyncio.SelectorEventLoop], ids=["uvloop", "asyncio"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """On uvloop; and on asyncio's own loop, as where there is no other."""
     folder = tmp_path_factory.mktemp("served")
     store = store_with_two_versions(folder)
     Store(folder / "outside").save("secret", twice_and_sum(folder / "secret.onnx"))
-    with serve("net:prod", store=store, settings=Settings(largest_body=LARGEST)) as running:
-        yield running
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(server_module, "new_loop", request.param)
+        with serve("net:prod", store=store, settings=Settings(largest_body=LARGEST)) as running:
+            yield running
         assert running.metrics.requests(500) == 0
 
 
@@ -87,56 +88,6 @@ async def test_after_a_mistake_the_connection_serves_on(server: Server, mistake:
         assert found.status == status and len(found.body) < 1000 and b"Traceback" not in found.body
         assert status == 200 or found.json["error"]
         await expect_honest_answer(wire)
-
-
-@pytest.mark.parametrize(("cycle", "changed"), [(None, True), (SimpleNamespace(more_body=True), False)])
-def test_only_a_head_is_an_offer(monkeypatch: pytest.MonkeyPatch, cycle: object, changed: bool) -> None:
-    fed: list[bytes] = []
-    monkeypatch.setattr(HttpToolsProtocol, "data_received", lambda self, data: fed.append(data))
-    protocol = Protocol.__new__(Protocol)
-    protocol.cycle = cycle  # type: ignore[assignment]
-    head, body = b"POST / HTTP/1.1\r\nupgrade: h2c\r\n\r\n", b"\r\nUpgrade: h2c\r\n\r\n"
-    protocol.data_received(head + body)
-    protocol.data_received(b"GET / HTTP/1.1\r\nUpgrade: h2")
-    assert fed == [
-        head.replace(b"upgrade", b"x-offer" if changed else b"upgrade") + body,
-        b"GET / HTTP/1.1\r\nUpgrade: h2",
-    ]
-
-
-class Recorded:
-    """A transport that keeps what is written."""
-
-    def __init__(self) -> None:
-        self.written: list[bytes] = []
-        self.write = self.written.append
-
-    def close(self) -> None:
-        self.written.append(b"closed")
-
-
-async def test_head_and_body_are_written_at_once() -> None:
-    recorded = Recorded()
-    transport = OneWrite(recorded, asyncio.get_running_loop())  # type: ignore[arg-type]
-    head = b"HTTP/1.1 200 OK\r\n\r\n"
-    for part in (head, b"one", head, head, b"two"):
-        transport.write(part)
-    assert recorded.written == [head + b"one", head + head, b"two"]
-    await asyncio.sleep(0)
-    assert recorded.written[3:] == []
-
-
-async def test_a_head_alone_does_not_wait_for_its_body() -> None:
-    recorded = Recorded()
-    transport = OneWrite(recorded, asyncio.get_running_loop())  # type: ignore[arg-type]
-    head = b"HTTP/1.1 200 OK\r\n\r\n"
-    transport.write(head)
-    await asyncio.sleep(0)
-    assert recorded.written == [head]
-    transport.write(b"body")
-    transport.write(head)
-    transport.close()
-    assert recorded.written == [head, b"body", head, b"closed"]
 
 
 async def test_requests_sent_without_waiting_are_answered_in_their_order(server: Server) -> None:
@@ -220,7 +171,7 @@ async def test_a_hundred_slow_clients_keep_nobody_waiting(server: Server) -> Non
 async def test_the_work_of_those_who_left_while_it_was_queued_is_never_done(tmp_path: Path) -> None:
     with serve("net:prod", store=store_with_two_versions(tmp_path)) as server:
         lane = server.registry.find("net").lane
-        held, connections = Held(lane), server._http.server_state.connections
+        held, connections = Held(lane), server._http.connections
         async with Wire(server) as first, Wire(server) as honest:
             await first.send(HONEST)
             await until(lambda: held.sizes == [1])
@@ -231,7 +182,7 @@ async def test_the_work_of_those_who_left_while_it_was_queued_is_never_done(tmp_
             await until(lambda: lane.scheduler.queued_rows == 201)
             for wire in leaving:
                 wire.writer.transport.abort()
-            await until(lambda: len(connections) == 2)
+            await until(lambda: sum(each.has_left() for each in connections) == 200)
             held.go.set()
             assert (await first.answer()).json == (await honest.answer()).json == V1_ANSWER
         assert held.sizes == [1, 1] and lane.scheduler.queued_rows == 0
