@@ -1,6 +1,7 @@
 """Services over HTTP: the server, its protocols, its workers, the description of what it answers, and the client.
 
-``http_server`` → ``app`` (route, id, limits, deadline) → ``…_routes`` (decode, ask the engine, encode).
+``http_server`` → ``connection`` (bytes through ``reader``, in their order) → ``app`` (route, id, count)
+→ ``…_routes`` (decode, ask the engine, encode) → back. ``asgi`` is the door for servers that others wrote.
 
 >>> with serve(Digits) as server:  # doctest: +SKIP
 ...     server.client.classify(images)

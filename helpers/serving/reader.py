@@ -11,6 +11,7 @@ from helpers.serving.exchange import Body, Headers, too_long
 from helpers.wire.errors import EngineError, malformed
 
 MOST_OF_A_HEAD = 1 << 16
+FRAMING = (b"content-length", b"transfer-encoding")  # the headers that say where a message ends
 FIRST_PIECE = 1 << 20  # of a long body: who only says that it is long does not get the memory for it
 GROWTH = 4  # times the memory, when that was filled
 
@@ -47,6 +48,7 @@ class Reader:
         self._message = Message()
         self._in_head = self._in_body = self._head_is_ours = False
         self._head_size = 0
+        self._framing = b""
         self._length: int | None = None  # of the body, if it was told
         self._parts: list[bytes] = []
         self._size = 0
@@ -75,15 +77,19 @@ class Reader:
     def on_message_begin(self) -> None:
         if not self._head_is_ours:
             self._message = Message()
-            self._in_head, self._head_size = True, 0
+            self._in_head, self._head_size, self._framing = True, 0, b""
 
     def on_url(self, url: bytes) -> None:
         if not self._head_is_ours:
             self._message.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head:  # and not after a body
-            self._message.headers[name.lower()] = value
+        if not self._in_head:  # but after a body; or in a head of ours
+            return
+        name = name.lower()
+        self._message.headers[name] = value
+        if name in FRAMING:
+            self._framing += b"%b: %b\r\n" % (name, value)
 
     def on_headers_complete(self) -> None:
         if self._head_is_ours:
@@ -129,13 +135,11 @@ class Reader:
 
     def _stayed(self, rest: memoryview) -> memoryview:
         """An offer to go on in another protocol is passed over, as HTTP allows. llhttp stops there, before the body:
-        another one gets a head without the offer, and what follows.
+        another one gets a head without the offer, and what follows. What it says of the message's end is left to it.
         """
         self._parser = httptools.HttpRequestParser(self)
         self._head_is_ours = True
-        chunked = self._message.headers.get(b"transfer-encoding", b"").lower().endswith(b"chunked")
-        told = b"transfer-encoding: chunked" if chunked else b"content-length: %d" % (self._length or 0)
-        return memoryview(b"POST / HTTP/1.1\r\n%b\r\n\r\n%b" % (told, bytes(rest)))
+        return memoryview(b"POST / HTTP/1.1\r\n%b\r\n%b" % (self._framing, bytes(rest)))
 
     def _receive_in_place(self, length: int) -> None:
         """From now on the body's bytes go to where they will stay; another parser is there for what follows them."""

@@ -161,6 +161,36 @@ def test_an_offer_of_another_protocol_is_passed_over_and_the_body_kept(told: byt
     assert messages[0].headers[b"upgrade"] == b"h2c"
 
 
+FRAMED = [
+    b"Content-Length: 5\r\n",
+    b"Content-Length: 5\r\nContent-Length: 5\r\n",
+    b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+    b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"Transfer-Encoding: gzip\r\n",
+    b"Transfer-Encoding: gzip, chunked\r\n",
+    b"Transfer-Encoding: chunked, gzip\r\n",
+    b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+    b"Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n",
+    b"Transfer-Encoding: xchunked\r\n",
+    b"Content-Length: 0\r\n",
+    b"",
+]
+
+
+@pytest.mark.parametrize("framing", FRAMED)
+@pytest.mark.parametrize("body", [b"5\r\nhello\r\n0\r\n\r\n", b"hello", b""])
+def test_an_offer_does_not_change_where_a_message_ends(framing: bytes, body: bytes) -> None:
+    """Else one could hide a request in the body of another, where a proxy before us reads it without the offer."""
+    read = []
+    for offer in (b"", OFFER):
+        messages = feed(
+            a_reader(), b"POST /a HTTP/1.1\r\n" + offer + framing + b"\r\n" + body + b"GET /b HTTP/1.1\r\n\r\n"
+        )
+        read.append([(m.url, bytes(m.body), m.refusal and m.refusal.status) for m in messages])
+    assert read[0] == read[1]
+
+
 def test_an_offer_of_another_protocol_does_not_raise_the_limit() -> None:
     one = b"POST /a HTTP/1.1\r\n" + OFFER + b"Transfer-Encoding: chunked\r\n\r\n" + b"5\r\nhello\r\n" * 30
     (message,) = feed(a_reader(100), one)
