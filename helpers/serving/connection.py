@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import unquote
 
 from helpers.engine.logs import log
 from helpers.serving.app import App
@@ -149,9 +148,7 @@ class Connection(asyncio.BufferedProtocol):
 
     async def _answer(self, message: Message) -> None:
         try:
-            request = Request(
-                message.method, path_of(message.url), message.headers, message.body, self, message.refusal
-            )
+            request = Request(message.method, message.path, message.headers, message.body, self, message.refusal)
             await self._app.answer(request, self._send)
         except Exception as error:
             log.error("an answer could not be sent", exc_info=error)
@@ -248,11 +245,3 @@ class Connection(asyncio.BufferedProtocol):
             answer.number,
             more,
         )
-
-
-def path_of(url: bytes) -> str:
-    """The path in what was asked for, be it a whole address; without its query."""
-    path = url.decode("ascii", "replace").partition("?")[0].partition("#")[0]
-    if not path.startswith("/"):
-        path = "/" + path.partition("://")[2].partition("/")[2] if "://" in path else path
-    return unquote(path) if "%" in path else path

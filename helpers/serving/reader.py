@@ -4,6 +4,8 @@ llhttp reads the heads, and what comes in chunks. A body that says how long it i
 with its head, is received where it is to lie: so a large tensor is copied once, by the system.
 """
 
+from urllib.parse import unquote
+
 import httptools
 import numpy as np
 
@@ -29,6 +31,14 @@ class Message:
         self.keeps = True  # the connection, for the next one
         self.is_old = False  # HTTP/1.0, which knows no chunks, and keeps a connection only if both sides say so
         self.refusal: EngineError | None = None
+
+    @property
+    def path(self) -> str:
+        """Of what was asked for, be it a whole address; without its query."""
+        path = self.url.decode("ascii", "replace").partition("?")[0].partition("#")[0]
+        if not path.startswith("/") and "://" in path:
+            path = "/" + path.partition("://")[2].partition("/")[2]
+        return unquote(path) if "%" in path else path
 
 
 class Reader:

@@ -9,7 +9,7 @@ import pytest
 
 from helpers.serving import connection as module
 from helpers.serving.application import Application
-from helpers.serving.connection import MOST_AHEAD, SILENCE_SECONDS, Connection, Connections, path_of
+from helpers.serving.connection import MOST_AHEAD, SILENCE_SECONDS, Connection, Connections
 from helpers.serving.exchange import Answer, Request
 
 
@@ -303,20 +303,3 @@ async def test_an_answer_that_cannot_be_written_ends_the_connection(caplog: pyte
     line.app.routes["now"] = lambda request: as_it_is(Answer(status=299))  # of which nobody has heard
     await line.comes(get("/now", 1), get("/now", 2))
     assert line.transport.told == ["close"] and "could not be sent" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("url", "path"),
-    [
-        ("/", "/"),
-        ("/v1/a:b?c=/d", "/v1/a:b"),
-        ("/a%2fb%C3%BC", "/a/bü"),
-        ("/a#b", "/a"),
-        ("http://x:1/a/b?c", "/a/b"),
-        ("http://x", "/"),
-        ("*", "*"),
-        ("//x/y", "//x/y"),
-    ],
-)
-def test_the_path_is_found_in_whatever_was_asked_for(url: str, path: str) -> None:
-    assert path_of(url.encode()) == path

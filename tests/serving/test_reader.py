@@ -239,3 +239,22 @@ def test_llhttp_says_what_a_reader_relies_on() -> None:
             httptools.HttpRequestParser(object()).feed_data(
                 b"POST / HTTP/1.1\r\nContent-Length: " + length + b"\r\n\r\n"
             )
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("/", "/"),
+        ("/v1/a:b?c=/d", "/v1/a:b"),
+        ("/a%2fb%C3%BC", "/a/bü"),
+        ("/a#b", "/a"),
+        ("http://x:1/a/b?c", "/a/b"),
+        ("http://x", "/"),
+        ("*", "*"),
+        ("//x/y", "//x/y"),
+    ],
+)
+def test_the_path_is_found_in_whatever_was_asked_for(url: str, path: str) -> None:
+    message = Message()
+    message.url = url.encode()
+    assert message.path == path
