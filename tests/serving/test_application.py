@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
 from helpers.engine import Batching, Tensor, api, service, task
 from helpers.serving import Application
@@ -61,30 +60,6 @@ async def test_it_is_asked_on_the_loop_that_opened_it(tmp_path: Path) -> None:
     await application.close()
     assert (await ask(application, "GET", "/readyz")).status_code == 503
     assert lanes_of_this_process() <= before, "its threads are gone"
-
-
-def test_uvicorn_serves_it_as_it_would_any_other() -> None:
-    application = Application([Twice])
-    server = uvicorn.Server(uvicorn.Config(application, port=0, lifespan="on", log_config=None, log_level="error"))  # type: ignore[arg-type]
-    up = threading.Event()
-    startup = server.startup
-
-    async def started(sockets: Any = None) -> None:
-        await startup(sockets)
-        up.set()
-
-    server.startup = started  # type: ignore[method-assign]
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        assert up.wait(30)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        assert httpx.post(f"http://127.0.0.1:{port}/twice", json={"rows": [[1, 2]]}).json() == [[2.0, 4.0]]
-        assert application.app.ready
-    finally:
-        server.should_exit = True
-        thread.join()
-    assert not application.app.ready, "the end of the server's life is the end of its own"
 
 
 async def test_what_cannot_start_says_so_to_whoever_starts_it() -> None:
