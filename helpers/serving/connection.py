@@ -17,7 +17,7 @@ from helpers.serving.exchange import Answer, Request
 from helpers.serving.reader import Message, Reader
 from helpers.wire.errors import ClientGone
 
-SILENCE_SECONDS = 75.0  # after which a connection is closed over which nobody asks, or does not go on asking
+SILENCE_SECONDS = 75.0  # after which a connection is closed over which nobody asks, or goes on asking
 LINGER_SECONDS = 5.0  # for which what still comes is let pass, when it was refused: else its answer might be lost
 MOST_AHEAD, MOST_BYTES_AHEAD = 64, 1 << 20  # of requests that wait for the one before them
 SMALL = 1 << 16  # bytes of an answer that are cheaper to copy than to send in parts
@@ -77,8 +77,9 @@ class Connection(asyncio.BufferedProtocol):
         return self._reader.buffer()
 
     def buffer_updated(self, count: int) -> None:
-        self.heard = self._loop.time()
         self._reader.came(count)
+        if not self._reader.in_head:  # which has to be whole in time, and not a byte now and then
+            self.heard = self._loop.time()
         if self._reader.messages:
             for message in self._reader.messages:
                 self._waiting.append(message)

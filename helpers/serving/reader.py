@@ -56,7 +56,8 @@ class Reader:
         self._scratch = scratch
         self._parser = httptools.HttpRequestParser(self)
         self._message = Message()
-        self._in_head = self._in_body = self._head_is_ours = False
+        self.in_head = False  # of a message, which is not whole yet
+        self._in_body = self._head_is_ours = False
         self._head_size = 0
         self._framing = b""
         self._length: int | None = None  # of the body, if it was told
@@ -75,7 +76,7 @@ class Reader:
             self._fill(count)
             return
         self._read(self._scratch[:count])
-        if self._in_head:
+        if self.in_head:
             self._head_size += count
             if self._head_size > MOST_OF_A_HEAD:
                 self._refuse(EngineError("head_too_large", f"the head has more than {MOST_OF_A_HEAD} bytes"))
@@ -87,14 +88,14 @@ class Reader:
     def on_message_begin(self) -> None:
         if not self._head_is_ours:
             self._message = Message()
-            self._in_head, self._head_size, self._framing = True, 0, b""
+            self.in_head, self._head_size, self._framing = True, 0, b""
 
     def on_url(self, url: bytes) -> None:
         if not self._head_is_ours:
             self._message.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._in_head:  # but after a body; or in a head of ours
+        if not self.in_head:  # but after a body; or in a head of ours
             return
         name = name.lower()
         self._message.headers[name] = value
@@ -106,7 +107,7 @@ class Reader:
             self._head_is_ours = False
             return
         message, parser = self._message, self._parser
-        self._in_head, self._in_body = False, True
+        self.in_head, self._in_body = False, True
         message.method = parser.get_method().decode("ascii")
         message.keeps = parser.should_keep_alive()
         message.is_old = parser.get_http_version() < "1.1"

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import h11
@@ -222,6 +223,21 @@ async def test_a_connection_over_which_nothing_comes_is_closed_but_not_one_that_
         for line in (idle, amid, waiting):
             line.connection.close_if_silent(heard + seconds)
         assert [line.transport.closed for line in (idle, amid, waiting)] == closed
+
+
+async def test_a_head_that_comes_byte_by_byte_has_no_more_time_and_a_body_has() -> None:
+    head, body = Line(), Line()
+    now = head.connection._loop.time()
+    for line in (head, body):
+        line.connection._loop = SimpleNamespace(time=lambda: now)  # type: ignore[assignment]
+    await body.comes(b"POST /now HTTP/1.1\r\nContent-Length: 10\r\n\r\n")
+    for letter in (b"G", b"E", b"T"):
+        now += SILENCE_SECONDS / 2
+        await head.comes(letter)
+        await body.comes(b"x")
+        for line in (head, body):
+            line.connection.close_if_silent(now)
+    assert head.transport.closed and not body.transport.closed
 
 
 @pytest.mark.parametrize("headers", [[], ["Connection: keep-alive"]])
