@@ -77,7 +77,7 @@ def requirements_of(wheel: Path) -> list[str]:
 
 def test_the_core_asks_for_what_serving_needs_and_no_more(wheel: Path) -> None:
     asked = {Requirement(text).name for text in requirements_of(wheel)}
-    assert asked == {"httptools", "msgspec", "numpy", "onnxruntime", "pysimdjson", "uvloop"}
+    assert asked == {"httptools", "msgspec", "numpy", "onnxruntime", "orjson", "pysimdjson", "uvloop"}
     assert not HEAVY & set(closure(requirements_of(wheel)))
 
 
@@ -90,7 +90,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
 def test_the_core_runs_with_the_lean_packages_alone(lean: Environment) -> None:
     program = """
 import importlib, json, pkgutil, sys
-import httptools, msgspec, numpy, onnxruntime, simdjson
+import httptools, msgspec, numpy, onnxruntime, orjson, simdjson
 import helpers
 for room in sys.argv[1:]:
     package = importlib.import_module(f"helpers.{room}")

@@ -29,7 +29,7 @@ from helpers.serving.describe.document import document
 from helpers.store import Store
 from helpers.wire.values import ImageValue
 
-CORE = ("httptools", "msgspec", "numpy", "onnxruntime", "pysimdjson", "uvloop")
+CORE = ("httptools", "msgspec", "numpy", "onnxruntime", "orjson", "pysimdjson", "uvloop")
 OWN = {"servelab"}
 PATIENCE = 300  # seconds
 

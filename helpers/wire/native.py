@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from helpers.wire import pictures, tables
 from helpers.wire.errors import EngineError, invalid, malformed
+from helpers.wire.numbers import as_json, as_lists
 from helpers.wire.tensors import check_shape, nested
 from helpers.wire.values import ImageValue, JsonValue, TableValue, TensorValue, Value
 
@@ -104,7 +105,7 @@ def write(answer: Any, promised: Value, accept: str, content_type: str) -> tuple
 
 def to_json(value: Any) -> bytes:
     """Any answer; arrays become lists. JSON has no NaN and no infinity: null stands for both."""
-    return msgspec.json.encode(value.tolist() if isinstance(value, np.ndarray) else value, enc_hook=_plain)
+    return msgspec.json.encode(as_json(value) if isinstance(value, np.ndarray) else value, enc_hook=_plain)
 
 
 def npy(body: bytes | memoryview, field: str) -> NDArray[Any]:
@@ -157,9 +158,9 @@ def _kind(content_type: str) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
-        return value.tolist()
+        return as_json(value)
     if isinstance(value, np.generic):
-        return value.item()
+        return as_lists(np.asarray(value))
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"an answer cannot hold a {type(value).__name__}: it has no form in JSON")

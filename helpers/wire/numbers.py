@@ -1,14 +1,19 @@
-"""Long lists of numbers in JSON, read by simdjson straight into an array: in a third of the time.
+"""Numbers in JSON: long lists of them read straight into an array, and arrays written as short as their type allows.
 
-Only what is right is read here. Whatever is not, or is of another kind, is left to the slower reader,
-which can say what is wrong with it.
+simdjson reads in a third of the time. Only what is right is read here: whatever is not, or is of
+another kind, is left to the slower reader, which can say what is wrong with it.
+
+orjson writes 0.1 of 32 bits as 0.1, where its exact value would be 0.10000000149011612: half as many
+bytes, in half the time, and read back as 32 bits it is the same number. (16 bits are written as 32.)
 """
 
 import math
 import threading
 from typing import Any
 
+import msgspec
 import numpy as np
+import orjson
 import simdjson
 from numpy.typing import NDArray
 
@@ -48,6 +53,23 @@ def numbers(raw: bytes | memoryview, axes: int, key: str | None = None) -> NDArr
     if np.count_nonzero(np.frombuffer(raw, np.uint8) == BRACKET) != lists:
         return None
     return flat.reshape(shape)
+
+
+def as_json(array: NDArray[Any]) -> Any:
+    """What msgspec writes as the array's lists. JSON has no NaN and no infinity: null stands for both."""
+    if array.dtype.kind not in "biuf" or array.ndim == 0:
+        return as_lists(array)
+    native = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+    return msgspec.Raw(orjson.dumps(native, option=orjson.OPT_SERIALIZE_NUMPY))
+
+
+def as_lists(array: NDArray[Any]) -> Any:
+    """Python's lists and numbers; of the numbers that are written alike, the one that is written shortest."""
+    if array.dtype.kind != "f" or array.dtype.itemsize >= 8 or not np.isfinite(array).all():
+        return array.tolist()
+    if array.ndim == 0:
+        return as_lists(array.reshape(1))[0]
+    return orjson.loads(bytes(as_json(array)))
 
 
 def _shape(document: Any, axes: int) -> tuple[list[int], int]:

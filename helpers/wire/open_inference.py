@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helpers.wire.errors import invalid, malformed
+from helpers.wire.numbers import as_json
 from helpers.wire.tensors import dtype_called, from_bytes, from_json, name_of, to_bytes
 
 HEADER_LENGTH = "inference-header-content-length"
@@ -110,12 +111,11 @@ def encode(
     return [head, *parts], (len(head) if parts else None)
 
 
-def _plain(array: NDArray[Any]) -> list[Any]:
-    """The elements in order. JSON has no NaN and no infinity: null stands for both."""
-    elements: list[Any] = array.ravel().tolist()
+def _plain(array: NDArray[Any]) -> Any:
+    """The elements in order."""
     if array.dtype.kind in "OS":
-        return [text.decode(errors="replace") if isinstance(text, bytes) else text for text in elements]
-    return elements
+        return [text.decode(errors="replace") if isinstance(text, bytes) else text for text in array.ravel().tolist()]
+    return as_json(array.ravel())
 
 
 def _divided(body: bytes | memoryview, header_length: str | None) -> tuple[memoryview, memoryview]:

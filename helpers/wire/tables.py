@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helpers.wire.errors import invalid, malformed
+from helpers.wire.numbers import as_lists
 from helpers.wire.tensors import nested
 from helpers.wire.values import TableValue
 
@@ -88,4 +89,4 @@ def _truth(value: str) -> bool:
 
 
 def _plain(column: Any) -> list[Any]:
-    return column.tolist() if isinstance(column, np.ndarray) else list(column)
+    return as_lists(column) if isinstance(column, np.ndarray) else list(column)

@@ -16,11 +16,11 @@ from functools import cache
 from typing import Any
 
 import msgspec
-import numpy as np
 from numpy.typing import NDArray
 
 from helpers.runtime import TensorSpec
 from helpers.wire.errors import EngineError, invalid, malformed
+from helpers.wire.numbers import as_json, as_lists
 from helpers.wire.tensors import array_of, lists_of, long_numbers, nested
 
 SIGNATURE = "serving_default"
@@ -67,14 +67,14 @@ def decode(body: bytes | memoryview, specs: Sequence[TensorSpec]) -> tuple[dict[
 
 def encode(answers: Mapping[str, NDArray[Any]], as_rows: bool) -> bytes:
     """The answers in the form in which they were asked for; with a single output its name is left out."""
-    plain = {name: _plain(array) for name, array in answers.items()}
-    if len(plain) == 1:
-        return msgspec.json.encode({"predictions" if as_rows else "outputs": plain.popitem()[1]})
+    if len(answers) == 1:
+        (array,) = answers.values()
+        return msgspec.json.encode({"predictions" if as_rows else "outputs": as_json(array)})
     if not as_rows:
-        return msgspec.json.encode({"outputs": plain})
+        return msgspec.json.encode({"outputs": {name: as_json(array) for name, array in answers.items()}})
     if any(array.ndim == 0 for array in answers.values()) or len({len(array) for array in answers.values()}) > 1:
         raise invalid("instances", "rows, which the outputs of this model do not have", "inputs, in columns")
-    rows = [dict(zip(plain, row, strict=True)) for row in zip(*plain.values(), strict=True)]
+    rows = [dict(zip(answers, row, strict=True)) for row in zip(*map(as_lists, answers.values()), strict=True)]
     return msgspec.json.encode({"predictions": rows})
 
 
@@ -96,9 +96,9 @@ def scores_among(outputs: Sequence[TensorSpec], verb: str) -> TensorSpec | None:
 def encode_scores(scores: NDArray[Any], verb: str, classes: Sequence[Any] = ()) -> bytes:
     """The result for each example. A class without a name is called by its number."""
     if verb == "regress":
-        return msgspec.json.encode({"result": _plain(scores.reshape(len(scores)))})
+        return msgspec.json.encode({"result": as_json(scores.reshape(len(scores)))})
     labels = [str(name) for name in classes] if len(classes) == scores.shape[1] else range(scores.shape[1])
-    return msgspec.json.encode({"result": [list(zip(map(str, labels), row, strict=True)) for row in _plain(scores)]})
+    return msgspec.json.encode({"result": [list(zip(map(str, labels), row, strict=True)) for row in as_lists(scores)]})
 
 
 def _plain_rows(body: bytes | memoryview, spec: TensorSpec) -> NDArray[Any] | None:
@@ -169,7 +169,3 @@ def _called(name: str, specs: Sequence[TensorSpec]) -> TensorSpec:
         if spec.name == name:
             return spec
     raise invalid(name[:80], "not an input of the model", f"the inputs {', '.join(spec.name for spec in specs)}")
-
-
-def _plain(array: NDArray[Any]) -> Any:
-    return array.astype(np.float32).tolist() if array.dtype == np.float16 else array.tolist()

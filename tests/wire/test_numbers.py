@@ -1,4 +1,4 @@
-"""Long lists of numbers: read as the slower reader reads them, or not at all."""
+"""Numbers in JSON: long lists read as the slower reader reads them, or not; and arrays written to be read back."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays, from_dtype
 
 from helpers.wire import numbers as module
 from helpers.wire.errors import EngineError
+from helpers.wire.numbers import as_json, as_lists
 from helpers.wire.tensors import nested
 
 
@@ -109,3 +111,39 @@ def test_many_threads_read_at_once() -> None:
 def test_what_is_very_long_is_left_to_the_slower_reader(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LONG", 100)
     assert module.numbers(json.dumps([[1.0] * 100]).encode(), 2) is None
+
+
+# Writing
+
+WRITTEN = ["float16", "float32", "float64", ">f4", "int8", "uint8", "int64", ">i8", "uint64", "bool"]
+
+
+@pytest.mark.parametrize("dtype", WRITTEN)
+@given(data=st.data(), columns_first=st.booleans())
+def test_what_is_written_is_read_back_as_the_same_numbers(dtype: str, data: st.DataObject, columns_first: bool) -> None:
+    finite = from_dtype(np.dtype(dtype), allow_nan=False, allow_infinity=False) if "f" in dtype else None
+    array = data.draw(arrays(dtype, array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3), elements=finite))
+    array = array.T if columns_first else array
+    text = msgspec.json.encode(as_json(array))
+    read = json.loads(text)
+    assert np.array_equal(np.array(read, array.dtype).reshape(array.shape), array)
+    assert as_lists(array) == array.tolist() or array.dtype.itemsize < 8
+    assert json.loads(json.dumps(as_lists(array))) == read
+
+
+@pytest.mark.parametrize(
+    ("array", "text"),
+    [
+        (np.float32([[0.1, 0.9], [1e-7, 3]]), b"[[0.1,0.9],[1e-7,3.0]]"),
+        (np.float16([0.1, 65504]), b"[0.099975586,65504.0]"),
+        (np.float64([0.1, 1 / 3]), b"[0.1,0.3333333333333333]"),
+        (np.array(np.float32(0.1)), b"0.1"),
+        (np.float32([np.nan, np.inf, -np.inf, -0.0]), b"[null,null,null,-0.0]"),
+        (np.zeros((2, 0), np.float32), b"[[],[]]"),
+        (np.array([["a", "\u00fc"]]), '[["a","\u00fc"]]'.encode()),
+        (np.array(["a", None, 3], object), b'["a",null,3]'),
+    ],
+)
+def test_a_number_is_written_as_short_as_its_type_allows(array: Any, text: bytes) -> None:
+    assert msgspec.json.encode(as_json(array)) == text
+    assert msgspec.json.encode(as_lists(array)) == text
