@@ -388,7 +388,7 @@ def counts_one_down(store: Store, name: str, past: list[str], reload: Reload) ->
 
 
 def scores_of(answer: Answer) -> np.ndarray:
-    return np.array(answer["outputs"][0]["data"])
+    return np.array(answer["outputs"][0]["data"], np.float32)
 
 
 def named_version(answer: Answer, store: Store) -> Stored | None:
