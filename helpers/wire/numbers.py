@@ -59,8 +59,11 @@ def as_json(array: NDArray[Any]) -> Any:
     """What msgspec writes as the array's lists. JSON has no NaN and no infinity: null stands for both."""
     if array.dtype.kind not in "biuf" or array.ndim == 0:
         return as_lists(array)
-    native = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
-    return msgspec.Raw(orjson.dumps(native, option=orjson.OPT_SERIALIZE_NUMPY))
+    try:
+        return msgspec.Raw(orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY))
+    except orjson.JSONEncodeError:  # it lies in another order than one after the other, or its bytes do
+        native = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+        return msgspec.Raw(orjson.dumps(native, option=orjson.OPT_SERIALIZE_NUMPY))
 
 
 def as_lists(array: NDArray[Any]) -> Any:
