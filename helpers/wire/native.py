@@ -105,7 +105,7 @@ def write(answer: Any, promised: Value, accept: str, content_type: str) -> tuple
 
 def to_json(value: Any) -> bytes:
     """Any answer; arrays become lists. JSON has no NaN and no infinity: null stands for both."""
-    return msgspec.json.encode(as_json(value) if isinstance(value, np.ndarray) else value, enc_hook=_plain)
+    return as_json(value) if isinstance(value, np.ndarray) else msgspec.json.encode(value, enc_hook=_plain)
 
 
 def npy(body: bytes | memoryview, field: str) -> NDArray[Any]:
@@ -158,7 +158,7 @@ def _kind(content_type: str) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
-        return as_json(value)
+        return msgspec.Raw(as_json(value))
     if isinstance(value, np.generic):
         return as_lists(np.asarray(value))
     if isinstance(value, Mapping):

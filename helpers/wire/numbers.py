@@ -55,15 +55,15 @@ def numbers(raw: bytes | memoryview, axes: int, key: str | None = None) -> NDArr
     return flat.reshape(shape)
 
 
-def as_json(array: NDArray[Any]) -> Any:
-    """What msgspec writes as the array's lists. JSON has no NaN and no infinity: null stands for both."""
+def as_json(array: NDArray[Any]) -> bytes:
+    """The array as lists within lists. JSON has no NaN and no infinity: null stands for both."""
     if array.dtype.kind not in "biuf" or array.ndim == 0:
-        return as_lists(array)
+        return msgspec.json.encode(as_lists(array))
     try:
-        return msgspec.Raw(orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY))
+        return orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY)
     except orjson.JSONEncodeError:  # it lies in another order than one after the other, or its bytes do
         native = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
-        return msgspec.Raw(orjson.dumps(native, option=orjson.OPT_SERIALIZE_NUMPY))
+        return orjson.dumps(native, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def as_lists(array: NDArray[Any]) -> Any:
@@ -72,7 +72,7 @@ def as_lists(array: NDArray[Any]) -> Any:
         return array.tolist()
     if array.ndim == 0:
         return as_lists(array.reshape(1))[0]
-    return orjson.loads(bytes(as_json(array)))
+    return orjson.loads(as_json(array))
 
 
 def _shape(document: Any, axes: int) -> tuple[list[int], int]:

@@ -115,7 +115,7 @@ def _plain(array: NDArray[Any]) -> Any:
     """The elements in order."""
     if array.dtype.kind in "OS":
         return [text.decode(errors="replace") if isinstance(text, bytes) else text for text in array.ravel().tolist()]
-    return as_json(array.ravel())
+    return msgspec.Raw(as_json(array.ravel()))
 
 
 def _divided(body: bytes | memoryview, header_length: str | None) -> tuple[memoryview, memoryview]:

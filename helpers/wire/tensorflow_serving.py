@@ -69,9 +69,9 @@ def encode(answers: Mapping[str, NDArray[Any]], as_rows: bool) -> bytes:
     """The answers in the form in which they were asked for; with a single output its name is left out."""
     if len(answers) == 1:
         (array,) = answers.values()
-        return msgspec.json.encode({"predictions" if as_rows else "outputs": as_json(array)})
+        return (b'{"predictions":%b}' if as_rows else b'{"outputs":%b}') % as_json(array)
     if not as_rows:
-        return msgspec.json.encode({"outputs": {name: as_json(array) for name, array in answers.items()}})
+        return msgspec.json.encode({"outputs": {name: msgspec.Raw(as_json(array)) for name, array in answers.items()}})
     if any(array.ndim == 0 for array in answers.values()) or len({len(array) for array in answers.values()}) > 1:
         raise invalid("instances", "rows, which the outputs of this model do not have", "inputs, in columns")
     rows = [dict(zip(answers, row, strict=True)) for row in zip(*map(as_lists, answers.values()), strict=True)]
@@ -96,7 +96,7 @@ def scores_among(outputs: Sequence[TensorSpec], verb: str) -> TensorSpec | None:
 def encode_scores(scores: NDArray[Any], verb: str, classes: Sequence[Any] = ()) -> bytes:
     """The result for each example. A class without a name is called by its number."""
     if verb == "regress":
-        return msgspec.json.encode({"result": as_json(scores.reshape(len(scores)))})
+        return b'{"result":%b}' % as_json(scores.reshape(len(scores)))
     labels = [str(name) for name in classes] if len(classes) == scores.shape[1] else range(scores.shape[1])
     return msgspec.json.encode({"result": [list(zip(map(str, labels), row, strict=True)) for row in as_lists(scores)]})
 
