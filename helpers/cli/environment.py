@@ -116,11 +116,14 @@ class Environment:
         return bool(stamp and stamp.state == "ready" and stamp.root == str(self.root) and self.python.exists())
 
     def is_ready(self, extras: Iterable[str]) -> bool:
-        """True if nothing needs to be installed for these extras."""
+        """True if nothing needs to be installed for these extras: they are there, or all that they name is."""
         stamp = self.read_stamp()
-        return bool(
-            stamp and self.is_whole() and stamp.fingerprint == self.fingerprint() and set(extras) <= set(stamp.extras)
-        )
+        if not (stamp and self.is_whole() and stamp.fingerprint == self.fingerprint()):
+            return False
+        missing = set(extras) - set(stamp.extras)
+        groups = self.project().get("optional-dependencies", {}) if missing else {}
+        there = {needed for extra in stamp.extras for needed in groups.get(extra, [])}
+        return all(extra in groups and set(groups[extra]) <= there for extra in missing)
 
     def is_current(self) -> bool:
         """True if the running interpreter is this environment's."""

@@ -78,3 +78,19 @@ def test_more_is_installed_into_the_running_environment(
     monkeypatch.setattr(sys, "prefix", str(elsewhere.folder))
     assert cli.enter_environment(["course", "dev"], ["test"]) is None
     assert done == ["install course,dev"]
+
+
+def test_an_extra_is_ready_where_all_that_it_names_is(tmp_path: Path) -> None:
+    """So `score` installs nothing beside the course, and does not keep others waiting meanwhile."""
+    (tmp_path / "constraints.txt").touch()
+    (tmp_path / "pyproject.toml").write_text(
+        "[project]\nname = 'servelab'\n[project.optional-dependencies]\n"
+        "course = ['a', 'b', 'c']\nsome = ['b', 'c']\nmore = ['c', 'd']\nnone = []\n"
+    )
+    environment = Environment(tmp_path)
+    environment.python.parent.mkdir(parents=True)
+    environment.python.touch()
+    environment.write_stamp("ready", ["course"])
+    ready = {name for name in ("course", "some", "more", "none", "unknown") if environment.is_ready([name])}
+    assert ready == {"course", "some", "none"}
+    assert not environment.is_ready(["some", "more"])
