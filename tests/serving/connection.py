@@ -70,6 +70,15 @@ def post(path: str, body: bytes, *headers: str) -> bytes:
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
 
+async def send_too_much(wire: Wire, limit: int, chunked: bool) -> None:
+    """A body eight times as long as may be, to its end, before anything is read."""
+    body, times = b"x" * 10_000, 8 * limit // 10_000
+    head = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % (times * len(body))
+    part = b"2710\r\n" + body + b"\r\n" if chunked else body
+    await wire.send(b"POST /v2/models/net/infer HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n\r\n", *[part] * times)
+    await wire.send(b"0\r\n\r\n" if chunked else b"")
+
+
 HONEST = post("/v1/models/net:predict", V1)
 
 

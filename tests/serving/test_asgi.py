@@ -14,7 +14,7 @@ import uvicorn
 from helpers.engine import api, service
 from helpers.serving import Application, Settings
 from tests.engine.served import store_with_two_versions
-from tests.serving.connection import HONEST, V1, V1_ANSWER, Held, Wire, expect_honest_answer, post, until
+from tests.serving.connection import HONEST, V1, V1_ANSWER, Held, Wire, expect_honest_answer, post, send_too_much, until
 
 LARGEST = 100_000
 
@@ -92,12 +92,8 @@ async def test_a_body_in_pieces_is_put_together(server: Any) -> None:
 
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_a_body_over_the_limit_is_answered_and_ends_the_connection(server: Any, chunked: bool) -> None:
-    body, times = b"x" * 10_000, 8 * LARGEST // 10_000
-    head = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % (times * len(body))
-    part = b"2710\r\n" + body + b"\r\n" if chunked else body
     async with Wire(server) as wire:
-        await wire.send(b"POST /v2/models/net/infer HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n\r\n", *[part] * times)
-        await wire.send(b"0\r\n\r\n" if chunked else b"")
+        await send_too_much(wire, LARGEST, chunked)
         found = await wire.answer()
         assert found.status == 413 and found.headers["connection"] == "close" and found.json["code"] == "too_large"
         assert await wire.ends() == b""

@@ -12,7 +12,7 @@ from helpers.serving import server as server_module
 from helpers.serving.server import Server, Settings, new_loop, serve
 from helpers.store import Store
 from tests.engine.served import store_with_two_versions, twice_and_sum
-from tests.serving.connection import HONEST, V1, V1_ANSWER, Held, Wire, expect_honest_answer, post, until
+from tests.serving.connection import HONEST, V1, V1_ANSWER, Held, Wire, expect_honest_answer, post, send_too_much, until
 
 LARGEST = 500_000
 INFER = "/v2/models/net/infer"
@@ -117,12 +117,8 @@ async def test_what_is_no_request_is_a_400_and_the_end(server: Server, request_:
 
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_a_body_over_the_limit_is_answered_and_ends_the_connection(server: Server, chunked: bool) -> None:
-    body, times = b"x" * 10_000, 8 * LARGEST // 10_000
-    head = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % (times * len(body))
-    part = b"2710\r\n" + body + b"\r\n" if chunked else body
     async with Wire(server) as wire:
-        await wire.send(b"POST /v2/models/net/infer HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n\r\n", *[part] * times)
-        await wire.send(b"0\r\n\r\n" if chunked else b"")
+        await send_too_much(wire, LARGEST, chunked)
         found = await wire.answer()  # though all of it was sent before the answer was read
         assert found.status == 413 and found.headers["connection"] == "close" and found.json["code"] == "too_large"
         assert await wire.ends() == b""
