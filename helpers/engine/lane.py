@@ -106,7 +106,7 @@ class Lane:
 
     def _next(self, loop: asyncio.AbstractEventLoop) -> None:
         """Take the next batch, if a thread is free for it."""
-        if self._is_filling():
+        if self._waits_for_more():
             loop.call_soon(self._next, loop)
             return
         self._planned = False
@@ -142,7 +142,7 @@ class Lane:
         else:
             self._plan(loop)
 
-    def _is_filling(self) -> bool:
+    def _waits_for_more(self) -> bool:
         """True if the loop's last turn brought some that may run with those before them, and so may the next."""
         rows, before = self.scheduler.queued_rows, self._gathered
         self._gathered = rows if before < rows < self.scheduler.size.limit and self._is_quick(rows) else 0

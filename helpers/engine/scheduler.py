@@ -77,7 +77,7 @@ class Scheduler:
         self.queued_rows += job.rows
 
     def _is_surely_in_time(self, job: Job) -> bool:
-        """Or nothing was measured for long: were all turned away for what one took, nothing ever would be."""
+        """There is ample time; or nothing was measured for long, and if all were turned away nothing ever would be."""
         rows = self.queued_rows + sum(running for _, running in self._running.values())
         is_out_of_date = not rows and job.arrived > self._finished + STALE
         return is_out_of_date or job.arrived + self.size.at_most(rows + job.rows) <= job.deadline

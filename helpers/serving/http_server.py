@@ -18,22 +18,21 @@ class HttpServer:
     """Answers on a socket that is there already. Signals are the affair of whoever owns the process."""
 
     def __init__(self, app: App, grace: int, when_ready: Callable[[], None], counts: Counts | None = None) -> None:
-        self.app = app
         self.grace = grace
         self.when_ready = when_ready
         self.counts = counts
+        self.connections = Connections(app)
         self._told_to_end = False
         self._end: Callable[[], object] = lambda: None
 
     async def serve(self, listening: socket.socket) -> None:
         """Listen, until told to stop; then answer what was asked."""
         loop, end = asyncio.get_running_loop(), asyncio.Event()
-        self.connections = Connections(self.app)
         self._end = partial(loop.call_soon_threadsafe, end.set)
         close = await self._listen(listening)
         # In the next turn of the loop: who stops the server as soon as it is ready finds it running.
         loop.call_soon(self.when_ready)
-        while not (self._told_to_end or end.is_set()):
+        while not self._told_to_end:
             await _up_to(LOOK_SECONDS, end)
             for connection in list(self.connections):
                 connection.close_if_silent(loop.time())

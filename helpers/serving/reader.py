@@ -44,7 +44,7 @@ class Message:
 class Reader:
     """What one connection brings: ``buffer`` is where the next bytes belong, ``came`` says that they are there.
 
-    Whole messages are put to ``messages``, for whoever takes them out. ``scratch`` may be shared by
+    Whole messages are put into ``messages``, for whoever takes them out. ``scratch`` may be shared by
     all readers of one thread.
     """
 
@@ -52,11 +52,11 @@ class Reader:
         self.messages: list[Message] = []
         self.over = False  # nothing that comes from now on means anything
         self.asks_to_go_on = False  # and sends its body when it is told to
+        self.in_head = False  # of a message, which is not whole yet
         self._largest = largest_body
         self._scratch = scratch
         self._parser = httptools.HttpRequestParser(self)
         self._message = Message()
-        self.in_head = False  # of a message, which is not whole yet
         self._in_body = self._head_is_ours = False
         self._head_size = 0
         self._framing = b""
