@@ -6,6 +6,7 @@
 
 from helpers.convert.comparison import Parity, inputs_like, parity
 from helpers.convert.conversion import Converter, from_package, register, to_onnx
+from helpers.convert.errors import ConversionError
 from helpers.convert.fusion import Became, Comparison, compare_graphs
 from helpers.convert.graph import Graph, read_graph
 from helpers.convert.silence import quietly
@@ -13,6 +14,7 @@ from helpers.convert.silence import quietly
 __all__ = [
     "Became",
     "Comparison",
+    "ConversionError",
     "Converter",
     "Graph",
     "Parity",

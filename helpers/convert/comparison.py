@@ -1,6 +1,6 @@
 """Does the exported file answer as the original does?"""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from helpers.convert.conversion import Arrays, converter_for, unwrapped
+from helpers.convert.conversion import converter_for, unwrapped
+from helpers.convert.inputs import Arrays, Inputs, read_example
+from helpers.convert.silence import quietly
+from helpers.convert.unchanged import itself
+from helpers.convert.verification import TIE, as_feeds
 from helpers.runtime import Session
-
-# Two scores of the original that are closer than this are a tie: which of them wins is chance.
-TIE = 1e-6
-
-Batch = NDArray[Any] | tuple[NDArray[Any], ...]
 
 
 @dataclass(frozen=True)
@@ -45,21 +44,26 @@ class Parity:
         return text + (f" ({self.ties} of them ties)" if self.ties else "")
 
 
-def parity(original: Any, path: Path | str, batches: Iterable[Batch]) -> Parity:
+def parity(original: Any, path: Path | str, batches: Any) -> Parity:
     """Compare a model with the ONNX file made from it, on the same inputs.
 
     ``original`` is a model that ``to_onnx`` knows, or a function that takes and returns
     numpy arrays with the batch first; its answers stand beside the file's outputs in order.
+    ``batches`` is one array, a DataFrame or a dictionary of arrays, or several of these, or of
+    tuples of arrays, in a list.
 
+    >>> parity(pipeline, "digits.onnx", rows)               # doctest: +SKIP
     >>> parity(pipeline, "digits.onnx", inputs_like(rows))  # doctest: +SKIP
     """
     session, converter = Session(path), converter_for(original)
     rows: list[_Rows] = []
-    for batch in batches:
-        inputs = batch if isinstance(batch, tuple) else (batch,)
-        wanted = converter.answer(unwrapped(original), inputs) if converter else _as_tuple(original(*inputs))
-        given = _as_tuple(session(*_as_the_file_takes_them(session, inputs)))
-        rows.append(_compared(wanted, given[: len(wanted)]))
+    with (converter.unchanged if converter else itself)(unwrapped(original)) as working:
+        for batch in [batches] if _is_one(batches) else batches:
+            inputs = read_example(batch)
+            with quietly():
+                wanted = converter.answer(working, inputs) if converter else _as_tuple(original(*inputs))
+            given = _as_tuple(session(*as_feeds(session, inputs)))
+            rows.append(_compared(wanted, given[: len(wanted)]))
     if not rows:
         raise ValueError("there is no input to compare on")
     classified = all(found.flipped is not None for found in rows)
@@ -126,14 +130,9 @@ def _squeezed(array: NDArray[Any]) -> tuple[int, ...]:
     return array.shape[:1] + tuple(size for size in array.shape[1:] if size != 1)
 
 
-def _as_the_file_takes_them(session: Session, inputs: Arrays) -> Arrays:
-    """Trees are written for float32, whatever their model was asked with: what is lost by that counts as well."""
-    return tuple(
-        array.astype(spec.dtype)
-        if array.dtype.kind == "f" and spec.dtype is not None and spec.dtype.kind == "f"
-        else array
-        for array, spec in zip(inputs, session.inputs, strict=False)
-    ) + tuple(inputs[len(session.inputs) :])
+def _is_one(batches: Any) -> bool:
+    """An array, a table or named arrays are one batch; a list or an iterator holds several."""
+    return isinstance(batches, (np.ndarray, Mapping, Inputs)) or hasattr(batches, "columns")
 
 
 def _as_tuple(answer: Any) -> Arrays:

@@ -9,20 +9,26 @@ added in the same way:
 """
 
 import tempfile
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from helpers.convert.model_file import complete
-from helpers.errors import UserError
+from helpers.convert import probing
+from helpers.convert.errors import ConversionError
+from helpers.convert.inputs import Arrays, Inputs, read_example, two_rows
+from helpers.convert.locales import choose_locale
+from helpers.convert.model_file import complete, publish
+from helpers.convert.shapes import output_shapes, read_axes
+from helpers.convert.silence import quietly
+from helpers.convert.unchanged import copied, expect_repeatable, random_state_kept
+from helpers.convert.verification import verify as verify_file
 from helpers.installed import expect_installed
 
-Arrays = tuple[NDArray[Any], ...]
+Axes = Mapping[str, Mapping[int, str]] | Sequence[Mapping[int, str]]
 
 
 @dataclass(frozen=True)
@@ -30,17 +36,26 @@ class Converter:
     """How the models of one framework become ONNX.
 
     ``handles`` is asked about the class of a model, and then about each class that it
-    is derived from. ``write`` puts the model into a file; ``example`` holds at least two
-    rows of each input. ``answer`` asks the model itself, with and for numpy arrays, one for
+    is derived from. ``write`` puts the model into a file; ``example`` holds two rows of
+    each input. ``answer`` asks the model itself, with and for numpy arrays, one for
     each output of the file. ``needs`` are the packages that do the work.
+
+    ``unchanged`` gives the model to work on, and leaves the caller's as it was. ``takes``
+    are the options of ``to_onnx`` that are passed on to ``write`` and ``answer``. ``variants``
+    are further options of ``write``: the first with which the file answers as the model is taken.
     """
 
     name: str
     handles: Callable[[type], bool]
-    write: Callable[[Any, Arrays, Path], None]
-    answer: Callable[[Any, Arrays], Arrays]
+    write: Callable[..., None]
+    answer: Callable[..., Arrays]
     needs: Sequence[str] = ()
+    unchanged: Callable[[Any], AbstractContextManager[Any]] = copied
+    takes: Sequence[str] = ()
+    variants: Sequence[Mapping[str, Any]] = ({},)
 
+
+_Made = tuple[Path, str | None]  # a file, and the locale that it needs
 
 # The newest first: what a learner registers comes before what the kit brings.
 _registered: list[Converter] = []
@@ -54,51 +69,108 @@ def register(converter: Converter) -> None:
 
 def to_onnx(
     model: Any,
-    example: NDArray[Any] | Sequence[NDArray[Any]],
+    example: Any,
     path: Path | str,
     inputs: Sequence[str] = (),
     outputs: Sequence[str] = (),
+    *,
+    dynamic_axes: Axes | None = None,
+    methods: Sequence[str] = (),
+    verify: bool = True,
 ) -> Path:
-    """Write a model of any known framework as one ONNX file, and return its path.
+    """Write a model of any known framework as one ONNX file that answers as it does, and return its path.
 
-    ``example`` is a batch of input, or a tuple with one for each input: it tells the
-    types and the shape of a row. The first axis of each input may have any size in the
-    file, where it is called ``batch``; the others are fixed. ``inputs`` and ``outputs``
-    name the tensors in order; without them the framework's own names stay.
+    ``example`` is a batch of input: an array, a tuple of arrays, arrays by name, or a DataFrame,
+    which becomes an input for each column. It tells the types and the shape of a row. The first axis
+    of each input may have any size in the file, where it is called ``batch``; ``dynamic_axes`` names
+    the others that may, such as ``[{1: "length"}]`` or ``{"images": {2: "height", 3: "width"}}``.
+    ``inputs`` and ``outputs`` name the tensors in order; without them the framework's own names stay.
+    ``methods`` are those of a scikit-learn model that the file answers with, such as
+    ``["predict", "decision_function"]``.
+
+    The file is compared with the model before it is returned, on the example and on rows made from it
+    (see ``helpers.convert.verification``); where it differs, there is a ConversionError and no file.
+    ``verify=False`` skips that, for models that are random or keep state.
 
     >>> to_onnx(pipeline, rows, "digits.onnx", outputs=["label", "probabilities"])  # doctest: +SKIP
     """
-    model, path = unwrapped(model), Path(path)
-    converter = converter_for(model)
+    original, path = unwrapped(model), Path(path)
+    converter = converter_for(original)
     if converter is None:
-        raise UserError(
-            f"There is no converter for {_kind(model)}.",
+        raise ConversionError(
+            f"There is no converter for {_kind(original)}.",
             f"known are {', '.join(known.name for known in converters())}; "
             "add one of your own with helpers.convert.register.",
         )
     expect_installed(f"Converting a {converter.name} model", converter.needs)
-    arrays = two_rows(example)
-    answers = answers_to_example(converter, model, arrays)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".to-onnx-") as folder:
-        made = Path(folder) / path.name
-        converter.write(model, arrays, made)
-        complete(made, path, inputs, outputs, answers)
+    given = read_example(example)
+    options: dict[str, Any] = {"methods": tuple(methods)} if methods else {}
+    lengths = read_axes(dynamic_axes, given)
+    _expect_taken(converter, [*options, *(["dynamic_axes"] if lengths else [])])
+    writing = options | ({"lengths": lengths} if lengths else {})
+    name, two = type(original).__name__, two_rows(given)
+    with converter.unchanged(original) as working, random_state_kept(), quietly():
+
+        def answer(arrays: Inputs) -> Arrays:
+            return converter.answer(working, arrays, **options)
+
+        answers = answers_to_example(name, answer, given, two)
+        if verify:
+            expect_repeatable(name, answer, two)
+        shapes = output_shapes(name, answer, two, answers, lengths)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".to-onnx-") as folder:
+
+            def attempt(place: int) -> _Made:
+                made = Path(folder) / str(place) / path.name
+                made.parent.mkdir()
+                converter.write(working, two, made, **writing, **converter.variants[place])
+                done = complete(made, given, inputs, outputs, answers, shapes, lengths)
+                locale = choose_locale(done)
+                if verify:
+                    thresholds, constants = probing.read(done)
+                    verify_file(done, answer, probing.all_probes(given, lengths, thresholds, constants), name)
+                return done, locale
+
+            done, locale = _first_that_holds(attempt, len(converter.variants))
+            publish(done, path)
+    if locale:
+        message = (
+            f"{path.name} changes the case of text with the locale {locale}: each machine that serves it must have it."
+        )
+        warnings.warn(message, stacklevel=2)
     return path
 
 
-def answers_to_example(converter: Converter, model: Any, arrays: Arrays) -> Arrays:
-    """What the model itself says; one that cannot answer need not be converted."""
+def _first_that_holds(attempt: Callable[[int], _Made], count: int) -> _Made:
+    """The file of the first variant that is right; if none is, what the first was refused for."""
+    refusals: list[ConversionError] = []
+    for place in range(count):
+        try:
+            return attempt(place)
+        except ConversionError as error:
+            if error.exit_code == 2:  # the caller's mistake, in every variant
+                raise
+            refusals.append(error)
+    raise refusals[0]
+
+
+def answers_to_example(name: str, answer: Callable[[Inputs], Arrays], given: Inputs, two: Inputs) -> Arrays:
+    """What the model itself answers; one that cannot answer need not be converted."""
     try:
-        return converter.answer(model, arrays)
-    except UserError:
+        return answer(two)
+    except ConversionError:
         raise
     except Exception as error:  # whatever a framework, or the model's own code, raises
-        said = (str(error).strip().splitlines() or ["without a word"])[0]
-        shapes = " and ".join(f"{array.dtype} {array.shape}" for array in arrays)
-        why = f"{type(error).__name__}: {said[:300]}"
-        raise UserError(
-            f"{type(model).__name__} itself does not answer the example ({shapes}): {why}",
+        why = _why(error)
+        shapes = " and ".join(f"{array.dtype} {array.shape}" for array in two)
+        if given.rows != two.rows and _is_answered(answer, given):
+            raise ConversionError(
+                f"{name} answers {given.rows} rows and not {two.rows}: {why}",
+                "write the model for any number of rows, without a size that is fixed in its code.",
+            ) from error
+        raise ConversionError(
+            f"{name} itself does not answer the example ({shapes}): {why}",
             "pass an example of the type and the shape that the model takes, and a model that is fitted.",
         ) from error
 
@@ -123,27 +195,33 @@ def from_package(name: str) -> Callable[[type], bool]:
     return lambda kind: kind.__module__.split(".")[0] == name
 
 
-def two_rows(example: NDArray[Any] | Sequence[NDArray[Any]]) -> Arrays:
-    """Two rows of each input: enough to convert, and no size that could be taken for a fixed one."""
-    arrays = tuple(np.asarray(array) for array in (example if isinstance(example, (tuple, list)) else [example]))
-    for array in arrays:
-        if array.ndim == 0 or not array.size:
-            raise UserError(
-                f"The example has the shape {array.shape}.", "pass a batch: at least one row, with the batch first.", 2
-            )
-    return tuple(np.repeat(array[:1], 2, axis=0) if len(array) == 1 else array[:2] for array in arrays)
-
-
-def numbered(name: str, count: int) -> list[str]:
-    """output, or output_0 and output_1."""
-    return [name] if count == 1 else [f"{name}_{place}" for place in range(count)]
-
-
 def unwrapped(model: Any) -> Any:
     """A text names a folder; what torch.compile returns holds the module itself."""
     if isinstance(model, str):
         return Path(model)
     return getattr(model, "_orig_mod", model)
+
+
+def _expect_taken(converter: Converter, options: Sequence[str]) -> None:
+    for option in options:
+        if option not in converter.takes:
+            takers = " and ".join(known.name for known in converters() if option in known.takes)
+            raise ConversionError(
+                f"{option} means nothing for a {converter.name} model.", f"leave it out; it is for {takers}.", 2
+            )
+
+
+def _is_answered(answer: Callable[[Inputs], Arrays], inputs: Inputs) -> bool:
+    try:
+        answer(inputs)
+    except Exception:  # the model's own
+        return False
+    return True
+
+
+def _why(error: Exception) -> str:
+    said = (str(error).strip().splitlines() or ["without a word"])[0]
+    return f"{type(error).__name__}: {said[:300]}"
 
 
 def _kind(model: Any) -> str:

@@ -187,6 +187,13 @@ def explain(name: str, said: str) -> UserError:
         return UserError(
             f"{name} keeps its weights in {file}, which is missing or damaged.", "copy both files together."
         )
+    locale = re.search(r"construct locale with name:([\w.-]+)", said)
+    if locale:
+        return UserError(
+            f"{name} changes the case of text with the locale {locale[1]}, which this system does not have.",
+            f"install it (on Debian: apt-get install locales, then locale-gen {locale[1]}), or export the model again "
+            "where it is to run.",
+        )
     if "doesn't exist" in said or "NO_SUCHFILE" in said:
         return UserError(f"There is no file {name}.", "check its name.")
     if re.search(r"protobuf|No graph was found|does not have a graph|ModelProto", said, re.IGNORECASE):

@@ -1,55 +1,93 @@
-"""Keras: sequential, functional and subclassed models, by Keras's own export."""
+"""Keras: sequential, functional and subclassed models, as a TensorFlow function."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from helpers.convert.conversion import Arrays, Converter, from_package, numbered
-from helpers.convert.model_file import save
-from helpers.convert.silence import quietly
-from helpers.errors import UserError
-
-OPSET = 18
-
-
-def write(model: Any, example: Arrays, path: Path) -> None:
-    """Keras's export forgets the names of the outputs."""
-    import onnx
-
-    with quietly():
-        try:
-            model.export(path, format="onnx", opset_version=OPSET, verbose=False)
-        except Exception as error:  # of Keras, of its backend, or of a layer's own code
-            raise explain(model, error) from error
-    if not path.exists():
-        raise UserError(f"{model.name} could not be exported.", "see what model.export(path, format='onnx') prints.")
-    save(onnx.load(path), path, outputs=output_names(model, len(answer(model, example))))
+from helpers.convert.conversion import Converter, from_package
+from helpers.convert.errors import ConversionError
+from helpers.convert.frameworks.tensorflow_functions import explain, leaves, specs_like, write_function
+from helpers.convert.inputs import Arrays, Inputs
+from helpers.convert.shapes import Lengths
 
 
-def output_names(model: Any, count: int) -> list[str]:
-    """The layers' names, where the model is made of layers in a known order."""
-    import keras
-
-    if isinstance(model, keras.Sequential):
-        return [model.layers[-1].name]
-    named = list(getattr(model, "output_names", []))
-    return named if len(named) == count else numbered("output", count)
-
-
-def answer(model: Any, arrays: Arrays) -> Arrays:
-    given = model(arrays[0] if len(arrays) == 1 else list(arrays), training=False)
-    if isinstance(given, dict):
-        given = tuple(given.values())
-    return tuple(np.asarray(array) for array in (given if isinstance(given, (tuple, list)) else (given,)))
-
-
-def explain(model: Any, error: BaseException) -> UserError:
-    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return UserError(
-        f"{type(model).__name__} {model.name!r} could not be exported: {said[:300]}",
-        "see whether the model answers the example itself; a layer that runs Python code cannot be converted.",
+def write(model: Any, example: Inputs, path: Path, lengths: Lengths | None = None) -> None:
+    given = leaves(ask(model, list(example), example.names))
+    names = input_names(model, example)
+    specs = specs_like(
+        example, names, [array.dtype if array.dtype != object else "string" for array in example], lengths
     )
 
+    def function(*tensors: Any) -> list[Any]:
+        return [tensor for _, tensor in leaves(ask(model, list(tensors), example.names))]
 
-CONVERTER = Converter("Keras", from_package("keras"), write, answer, needs=("keras", "tf2onnx"))
+    try:
+        write_function(function, specs, output_names(model, [name for name, _ in given]), path)
+    except ConversionError:
+        raise
+    except Exception as error:  # of Keras, of its backend, or of a layer's own code
+        raise explain(f"{type(model).__name__} {model.name!r}", error) from error
+
+
+def answer(model: Any, arrays: Inputs) -> Arrays:
+    return tuple(np.asarray(tensor) for _, tensor in leaves(ask(model, list(arrays), arrays.names)))
+
+
+def ask(model: Any, tensors: list[Any], names: tuple[str, ...]) -> Any:
+    if names:
+        return model(dict(zip(names, tensors, strict=True)), training=False)
+    return model(tensors[0] if len(tensors) == 1 else tensors, training=False)
+
+
+def input_names(model: Any, example: Inputs) -> list[str]:
+    """The caller's names, or those of the model's inputs, where it is made of layers in a known order."""
+    if example.names:
+        return list(example.names)
+    known = [tensor.name for tensor in getattr(model, "inputs", None) or []]
+    if len(known) == len(example):
+        return known
+    return ["input"] if len(example) == 1 else [f"input_{place}" for place in range(len(example))]
+
+
+def output_names(model: Any, found: list[str]) -> list[str]:
+    """The keys of a dictionary, or the layers' names, where the model is made of layers in a known order."""
+    import keras
+
+    if not all(name == "output" or name.startswith("output_") for name in found):
+        return found
+    if isinstance(model, keras.Sequential):
+        return [model.layers[-1].name]
+    named = list(getattr(model, "output_names", None) or [])
+    return named if len(named) == len(found) == len(set(named)) else found
+
+
+@contextmanager
+def unchanged(model: Any) -> Iterator[Any]:
+    """The model itself, with all its variables put back: weights, statistics, states and seeds."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise ConversionError(
+            f"Keras runs on {keras.backend.backend()} here.", "set KERAS_BACKEND=tensorflow before Keras is imported."
+        )
+    variables = [*model.variables]
+    kept = [np.array(variable) for variable in variables]
+    try:
+        yield model
+    finally:
+        for variable, value in zip(variables, kept, strict=True):
+            variable.assign(value)
+
+
+CONVERTER = Converter(
+    "Keras",
+    from_package("keras"),
+    write,
+    answer,
+    needs=("keras", "tf2onnx"),
+    unchanged=unchanged,
+    takes=("dynamic_axes",),
+)

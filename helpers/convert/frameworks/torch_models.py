@@ -1,5 +1,6 @@
 """torch: modules (Lightning's are such), and compiled ScriptModules."""
 
+import copy
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,51 +8,103 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from helpers.convert.conversion import Arrays, Converter, from_package, numbered
-from helpers.convert.model_file import LARGEST_SINGLE_FILE
+from helpers.convert.conversion import Converter, from_package
+from helpers.convert.errors import ConversionError
+from helpers.convert.inputs import Arrays, Inputs
+from helpers.convert.model_file import LARGEST_SINGLE_FILE, numbered
+from helpers.convert.shapes import Lengths
 from helpers.convert.silence import quietly
-from helpers.errors import UserError
 
 if TYPE_CHECKING:
     import torch
 
+    Tensors = tuple[torch.Tensor, ...]
 
-def write(model: Any, example: Arrays, path: Path) -> None:
+
+def write(model: Any, example: Inputs, path: Path, lengths: Lengths | None = None) -> None:
     """Today's exporter, with the batch dynamic; a ScriptModule only goes through the older one."""
     import torch
 
     tensors = as_tensors(model, example)
-    outputs = numbered("output", len(answer(model, example)))
-    scripted = isinstance(model, torch.jit.ScriptModule)
+    names = [name for name, _ in outputs_by_name(ask(model, example))]
+    axes = [{0: "batch"} | (lengths or {}).get(place, {}) for place in range(len(example))]
     with as_it_answers(model), quietly():
         try:
-            if scripted:
-                inputs = numbered("input", len(tensors))
-                axes = {name: {0: "batch"} for name in inputs}
-                torch.onnx.export(
-                    model, tensors, path, input_names=inputs, output_names=outputs, dynamic_axes=axes, dynamo=False
-                )
+            if isinstance(model, torch.jit.ScriptModule):
+                _export_script(model, tensors, path, example, names, axes)
             else:
                 large = sum(weights.nbytes for weights in model.state_dict().values()) > LARGEST_SINGLE_FILE
-                batches = tuple({0: "batch"} for _ in tensors)
-                torch.onnx.export(model, tensors, path, dynamic_shapes=batches, external_data=large, verbose=False)
+                arguments: dict[str, Any] = {"args": tensors, "dynamic_shapes": tuple(axes)}
+                if example.names:
+                    by_name = dict(zip(example.names, tensors, strict=True))
+                    shapes = dict(zip(example.names, axes, strict=True))
+                    arguments = {"args": (), "kwargs": by_name, "dynamic_shapes": shapes}
+                torch.onnx.export(model, f=path, output_names=names, external_data=large, verbose=False, **arguments)
         except Exception as error:  # the exporters' own, and whatever forward raised on the way
             raise explain(model, error) from error
 
 
-def answer(model: Any, arrays: Arrays) -> Arrays:
+def _export_script(
+    model: Any, tensors: "Tensors", path: Path, example: Inputs, names: list[str], axes: list[dict[int, str]]
+) -> None:
     import torch
 
+    inputs = list(example.names) or numbered("input", len(tensors))
+    torch.onnx.export(
+        model,
+        tensors,
+        path,
+        input_names=inputs,
+        output_names=names,
+        dynamic_axes=dict(zip(inputs, axes, strict=True)),
+        dynamo=False,
+    )
+
+
+def answer(model: Any, arrays: Inputs) -> Arrays:
+    return tuple(array for _, array in outputs_by_name(ask(model, arrays)))
+
+
+def ask(model: Any, arrays: Inputs) -> Any:
+    """What forward returns, for inputs in order or by name."""
+    import torch
+
+    tensors = as_tensors(model, arrays)
     with as_it_answers(model), torch.no_grad():
-        given = model(*as_tensors(model, arrays))
-    if isinstance(given, dict):
-        given = tuple(given.values())
-    tensors = given if isinstance(given, (tuple, list)) else (given,)
-    return tuple(np.asarray(tensor.cpu()) for tensor in tensors)
+        if arrays.names and not isinstance(model, torch.jit.ScriptModule):
+            return model(**dict(zip(arrays.names, tensors, strict=True)))
+        return model(*tensors)
 
 
-def as_tensors(model: Any, arrays: Arrays) -> "tuple[torch.Tensor, ...]":
+def outputs_by_name(given: Any) -> list[tuple[str, NDArray[Any]]]:
+    """The tensors of what forward returned: a key keeps its name, and one inside another is ``outer.inner``."""
+    import torch
+    from torch.utils import _pytree as pytree
+
+    found = []
+    leaves, _ = pytree.tree_flatten_with_path(given)
+    numbered_outputs = not isinstance(given, dict)
+    for path, leaf in leaves:
+        if leaf is None:
+            continue
+        if not isinstance(leaf, torch.Tensor):
+            raise ConversionError(
+                f"The model answers with a {type(leaf).__module__}.{type(leaf).__qualname__}.",
+                "return tensors, alone or in tuples, lists and dictionaries.",
+            )
+        parts = [str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key)))) for key in path]
+        name = ".".join(parts) or "output"
+        tensor = leaf.detach().cpu()
+        array = np.asarray(tensor.float() if tensor.dtype == torch.bfloat16 else tensor)
+        found.append((f"output_{name}" if numbered_outputs and parts and parts[0].isdigit() else name, array))
+    if not found:
+        raise ConversionError("The model answers with no tensor.", "return at least one tensor from forward.")
+    return [("output", found[0][1])] if len(found) == 1 and found[0][0] == "output_0" else found
+
+
+def as_tensors(model: Any, arrays: Inputs) -> "Tensors":
     """The arrays on the device where the model's weights are."""
     import torch
 
@@ -72,7 +125,22 @@ def as_it_answers(model: Any) -> Iterator[None]:
             part.training = training
 
 
-def explain(model: Any, error: BaseException) -> UserError:
+@contextmanager
+def unchanged(model: Any) -> Iterator[Any]:
+    """A copy, or the model itself with its parameters and buffers put back."""
+    try:
+        working = copy.deepcopy(model)
+    except Exception:  # such as weights that are computed from others
+        working, kept = model, {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        try:
+            yield working
+        finally:
+            model.load_state_dict(kept)
+        return
+    yield working
+
+
+def explain(model: Any, error: BaseException) -> ConversionError:
     """The exporters' pages as one sentence: which operator or line, and what to do."""
     kind, said = type(model).__name__, str(error)
     root = error
@@ -85,17 +153,17 @@ def explain(model: Any, error: BaseException) -> UserError:
     where = f" ({line})" if line else ""
     if operator:
         name = operator[1] + (f".{operator[2]}" if operator.lastindex == 2 else "")
-        return UserError(
+        return ConversionError(
             f"{kind} uses the operator {name}{where}, which has no counterpart in ONNX.",
             "compute the same with other operators, as lesson 01 does, or outside of the model.",
         )
     if "data-dependent" in said or "data-dependent" in str(root):
-        return UserError(
+        return ConversionError(
             f"{kind} decides by its data which way to go{where}; a graph has one way.",
             "compute both ways and choose with torch.where, as lesson 01 does.",
         )
     first = (str(root).strip().splitlines() or [type(root).__name__])[0]
-    return UserError(
+    return ConversionError(
         f"{kind} could not be exported: {type(root).__name__}: {first[:300]}",
         "it answers the example itself; read what torch.onnx.export says with verbose=True.",
     )
@@ -108,4 +176,12 @@ def written_at(said: str) -> str:
     return f"line {ours[-1][1]} of {ours[-1][2]}: {ours[-1][3].strip()[:80]}" if ours else ""
 
 
-CONVERTER = Converter("torch", from_package("torch"), write, answer, needs=("torch", "onnx", "onnxscript"))
+CONVERTER = Converter(
+    "torch",
+    from_package("torch"),
+    write,
+    answer,
+    needs=("torch", "onnx", "onnxscript"),
+    unchanged=unchanged,
+    takes=("dynamic_axes",),
+)

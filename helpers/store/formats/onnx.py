@@ -1,5 +1,6 @@
 """ONNX: a file, its bytes, or a model of the onnx package. It is opened freely: it is data and no code."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,15 @@ def write(model: Any, folder: Path) -> Details:
         target.write_bytes(model if isinstance(model, bytes) else model.SerializeToString())
     Session(target)  # refuses what is no model, or lacks a part
     return {}
+
+
+def needed_locale(folder: Path) -> str | None:
+    """The locale of the system that the file needs to change the case of text; None if it does not."""
+    content = (folder / FILE).read_bytes()
+    if b"StringNormalizer" not in content or not re.search(rb"LOWER|UPPER", content):
+        return None
+    found = re.search(rb"locale\x22.([\w.-]+)", content)  # an attribute's name, and its value as a string
+    return found[1].decode() if found else "en_US"
 
 
 def read(folder: Path, details: Details, device: str) -> Session:
