@@ -43,6 +43,8 @@ class Converter:
     ``unchanged`` gives the model to work on, and leaves the caller's as it was. ``takes``
     are the options of ``to_onnx`` that are passed on to ``write`` and ``answer``. ``variants``
     are further options of ``write``: the first with which the file answers as the model is taken.
+    ``defines_missing`` says that a model of the framework refuses missing numbers unless it gives them
+    a meaning; its answers to them then have to be the file's too.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Converter:
     unchanged: Callable[[Any], AbstractContextManager[Any]] = copied
     takes: Sequence[str] = ()
     variants: Sequence[Mapping[str, Any]] = ({},)
+    defines_missing: bool = False
 
 
 _Made = tuple[Path, str | None]  # a file, and the locale that it needs
@@ -129,14 +132,15 @@ def to_onnx(
                 locale = choose_locale(done)
                 if verify:
                     thresholds, constants = probing.read(done)
-                    verify_file(done, answer, probing.all_probes(given, lengths, thresholds, constants), name)
+                    probes = probing.all_probes(given, lengths, thresholds, constants, converter.defines_missing)
+                    verify_file(done, answer, probes, name)
                 return done, locale
 
             done, locale = _first_that_holds(attempt, len(converter.variants))
             publish(done, path)
     if locale:
         message = (
-            f"{path.name} changes the case of text with the locale {locale}: each machine that serves it must have it."
+            f"{path.name} changes the case of text with the locale {locale}: each machine that serves it needs it."
         )
         warnings.warn(message, stacklevel=2)
     return path

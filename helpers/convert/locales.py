@@ -38,7 +38,7 @@ def choose_locale(path: Path) -> str | None:
             continue
         return locale
     raise ConversionError(
-        f"The file changes the case of text, for which ONNX Runtime needs a locale of the system: {' or '.join(LOCALES)}.",
+        f"The file changes the case of text, for which ONNX Runtime needs a locale: {' or '.join(LOCALES)}.",
         "install one (on Debian: apt-get install locales, then locale-gen en_US.UTF-8), or pass lowercase=False.",
     )
 

@@ -5,6 +5,7 @@ negative one, a tie, a number at a threshold, or another number of rows. Each ``
 one of these.
 """
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 MOST_ROWS = 64  # of the example
 MOST_COLUMNS = 48  # that are tried one by one
 MOST_CONSTANTS = 64  # of the file, tried as inputs
+MISSING = "rows with missing numbers"
+PADDING = (
+    "the model's own answers at masked places hang on a fast path of its framework: in torch, build TransformerEncoder "
+    "with enable_nested_tensor=False, or do not return these places"
+)
 BATCH_SIZES = (1, 3, 7, 33)
 WORDS = ("", "Zürich ÉCOLE naïve", "ＡＢ 12-34 a_b", "x", "The the THE quick, brown; fox's 3.5", "\tnew\nline  two")
 
@@ -41,10 +47,17 @@ class Probe:
 
 
 def all_probes(
-    inputs: Inputs, lengths: Lengths, limits: dict[int, list[float]], constants: Sequence[float]
+    inputs: Inputs,
+    lengths: Lengths,
+    limits: dict[int, list[float]],
+    constants: Sequence[float],
+    missing_is_defined: bool,
 ) -> Iterator[Probe]:
     """The probes for any framework, and those for trees."""
-    yield from probes(inputs, lengths, constants)
+    for probe in probes(inputs, lengths, constants):
+        if missing_is_defined and probe.what == MISSING:
+            probe = dataclasses.replace(probe, optional=False)
+        yield probe
     trees = at_thresholds(inputs, limits)
     if trees is not None:
         yield trees
@@ -68,7 +81,7 @@ def probes(inputs: Inputs, lengths: Lengths, constants: Sequence[float]) -> Iter
     if kinds & set("iu"):
         yield from _whole_numbers(mixed)
     if "b" in kinds:
-        yield Probe("truths turned around", _each(mixed, "b", np.logical_not))
+        yield from _truths(mixed)
     if "O" in kinds:
         yield from _text(mixed)
 
@@ -135,7 +148,7 @@ def _missing(few: Inputs) -> Iterator[Probe]:
         flat[-1] = np.nan
         made = list(repeated)
         made[place] = flat.reshape(repeated[place].shape)
-        yield Probe("rows with missing numbers", few.replace(made), remedy, exact=True, optional=True)
+        yield Probe(MISSING, few.replace(made), remedy, exact=True, optional=True)
 
 
 def _constants(mixed: Inputs, constants: Sequence[float]) -> Iterator[Probe]:
@@ -154,10 +167,29 @@ def _constants(mixed: Inputs, constants: Sequence[float]) -> Iterator[Probe]:
     yield Probe("rows of one of the file's numbers each", mixed.replace(made), remedy, exact=True)
 
 
+def _truths(mixed: Inputs) -> Iterator[Probe]:
+    """Also as masks are: the same up to a place in the row, and the opposite after it."""
+    yield Probe("truths turned around", _each(mixed, "b", np.logical_not))
+    few = mixed.map(lambda array: array[:7])
+    for first in (True, False):
+        masks = _each(few, "b", lambda array, first=first: np.logical_xor(_after(array), first))
+        yield Probe("rows with a mask at the end", masks, PADDING)
+
+
+def _after(array: NDArray[Any]) -> NDArray[Any]:
+    """True behind a place that is another one in each row; the first row has none."""
+    size = array.shape[-1] if array.ndim > 1 else 1
+    ends = size - np.arange(len(array)) % size
+    return np.broadcast_to(np.arange(size) >= ends.reshape(-1, *[1] * (array.ndim - 1)), array.shape)
+
+
 def _whole_numbers(mixed: Inputs) -> Iterator[Probe]:
     remedy = "the converter computes otherwise with such whole numbers: compute with floats in the model"
     yield Probe("negative whole numbers", _each(mixed, "i", np.negative), remedy, optional=True)
     yield Probe("whole numbers less 1", _each(mixed, "iu", lambda array: array - (array > array.min())), remedy)
+    few = mixed.map(lambda array: array[:7])
+    padded = _each(few, "iu", lambda array: np.where(_after(array), 0, array) if array.ndim > 1 else array)
+    yield Probe("rows with zeros at the end", padded, PADDING)
     yield Probe("zeros", _each(mixed, "iu", np.zeros_like), remedy)
     yield Probe("whole numbers that are new", _each(mixed, "iu", lambda array: array + array.max() + 1), remedy)
     large = 2**24 + 1

@@ -214,4 +214,12 @@ def _without_zeros(builder: GraphBuilder, rows: str, features: list[int], column
     return builder.add("Where", missing, builder.constant(np.nan, np.float32), rows)
 
 
-CONVERTER = Converter("LightGBM", from_package("lightgbm"), write, answer, needs=("lightgbm", "onnx"), unchanged=itself)
+CONVERTER = Converter(
+    "LightGBM",
+    from_package("lightgbm"),
+    write,
+    answer,
+    needs=("lightgbm", "onnx"),
+    unchanged=itself,
+    defines_missing=True,
+)

@@ -30,7 +30,7 @@ Plan = list[tuple[dict[str, object], list[Wanted]]]  # skl2onnx's options, and t
 
 
 def default_methods(model: Any) -> tuple[str, ...]:
-    if not hasattr(model, "predict") or hasattr(model, "get_support"):  # a selection of columns may predict too
+    if not hasattr(model, "predict"):
         return ("transform",)
     return ("predict", "predict_proba") if hasattr(model, "predict_proba") else ("predict",)
 
@@ -58,7 +58,14 @@ def options_of(model: Any, methods: Sequence[str], rows: Any) -> Plan:
         if len(results) > 1:
             names = [f"{names[0]}_{place}" for place in range(len(results))]
         options: dict[str, object] = {"zipmap": False} if classifier else {}
-        place = 0 if method in ("predict", default_methods(model)[0]) else 1
+        if hasattr(model, "get_support") and method != "transform":
+            raise ConversionError(
+                f"A file of {type(model).__name__} selects columns, and does not answer with {method}.",
+                'pass methods=["transform"], or convert its estimator_ on the columns that it selects.',
+                2,
+            )
+        first = method in ("predict", default_methods(model)[0]) or hasattr(model, "get_support")
+        place = 0 if first else 1
         if method == "transform" and place and not hasattr(model, "cluster_centers_"):
             raise ConversionError(
                 f"A file of {type(model).__name__} answers with predictions, and not with transform.",
@@ -80,24 +87,22 @@ def with_outputs(made: "onnx.ModelProto", wanted: Sequence[Wanted]) -> "onnx.Mod
 
     graph, values, used = made.graph, [], dict[str, int]()
     for want in wanted:
-        value = graph.output[min(want.place, len(graph.output) - 1)]
-        item, shape = value.name, value.type.tensor_type.shape.dim
-        kind = value.type.tensor_type.elem_type
+        value = onnx.ValueInfoProto.FromString(graph.output[min(want.place, len(graph.output) - 1)].SerializeToString())
+        shape = value.type.tensor_type.shape.dim
         if value.type.HasField("sequence_type"):
             kind = value.type.sequence_type.elem_type.tensor_type.elem_type
             number = used.setdefault(value.name, 0)
             used[value.name] += 1
             item = _node(graph, "SequenceAt", [value.name, _number(graph, number)])
+            value = onnx.helper.make_tensor_value_info(item, kind, [None, None])
         elif want.name == "label" and want.axes == 1 and len(shape) == 2:
-            item = _node(graph, "Reshape", [item, _number(graph, [-1])])
+            item = _node(graph, "Reshape", [value.name, _number(graph, [-1])])
+            value = onnx.helper.make_tensor_value_info(item, value.type.tensor_type.elem_type, [None])
         elif want.name == "decision_function" and want.axes == 1 and len(shape) == 2:  # of two classes, the second's
-            ends = [_number(graph, [number]) for number in (-1, 2**31, 1)]
-            item = _node(graph, "Slice", [item, *ends])
-        values.append((item, kind, want))
+            value.name = _node(graph, "Slice", [value.name, *(_number(graph, [end]) for end in (-1, 2**31, 1))])
+        values.append(value)
     del graph.output[:]
-    for item, kind, want in values:
-        axes = [None] * want.axes if want.axes > 1 or want.name == "label" else [None, None]
-        graph.output.append(onnx.helper.make_tensor_value_info(item, kind, axes))
+    graph.output.extend(values)
     rename(made, list(graph.output), [want.name for want in wanted], "output")
     return made
 
@@ -146,6 +151,6 @@ def _name(model: Any, method: str) -> str:
 
     if method == "predict":
         return "output" if is_regressor(model) else "label"
-    if method == "transform" and default_methods(model) == ("transform",):
+    if method == "transform" and (not hasattr(model, "predict") or hasattr(model, "get_support")):
         return "output"
     return NAMES.get(method, method)

@@ -42,8 +42,15 @@ def write(model: Any, example: Inputs, path: Path, methods: Sequence[str] = (), 
 
 
 def make_convertible(model: Any) -> None:
-    """Settings that skl2onnx stumbles over, and on which no prediction depends."""
+    """Settings that skl2onnx stumbles over, and on which no prediction depends; others it overlooks."""
     for step in [*parts(model)]:
+        if getattr(step, "break_ties", False):
+            raise ConversionError(
+                f"{type(step).__name__} has break_ties=True, which skl2onnx overlooks.",
+                "train it with break_ties=False.",
+            )
+        if getattr(step, "encode", None) == "onehot":  # a dense table for a sparse one
+            step.encode = "onehot-dense"
         if hasattr(step, "transformer_list"):
             kept = [(name, part) for name, part in step.transformer_list if part != "drop"]
             step.transformer_list = [(name, _identity() if part == "passthrough" else part) for name, part in kept]
@@ -79,7 +86,7 @@ def _converted(
 ) -> "onnx.ModelProto":
     from skl2onnx import to_onnx
 
-    own = None if precise else own_graph(model)
+    own = None if precise and example[0].dtype == np.float64 else own_graph(model)
     if own is not None:
         return with_outputs(_for_example(own, example, by_column=False), _in_order(own, wanted))
     by_column = example.frame is not None and needs_columns(model, example)
@@ -227,4 +234,5 @@ CONVERTER = Converter(
     needs=("sklearn", "skl2onnx", "onnx"),
     takes=("methods",),
     variants=({}, {"precise": True}),
+    defines_missing=True,
 )

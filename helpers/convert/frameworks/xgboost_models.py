@@ -162,4 +162,6 @@ def _tree(tree: dict[str, Any], target: int, factor: float, columns: int) -> Tre
     return nodes
 
 
-CONVERTER = Converter("XGBoost", from_package("xgboost"), write, answer, needs=("xgboost", "onnx"), unchanged=itself)
+CONVERTER = Converter(
+    "XGBoost", from_package("xgboost"), write, answer, needs=("xgboost", "onnx"), unchanged=itself, defines_missing=True
+)
