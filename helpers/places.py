@@ -34,8 +34,19 @@ def lab_home() -> Path:
     except (RuntimeError, OSError) as error:  # no such user, a loop of links
         wanted = f"SERVELAB_HOME is {home!r}" if home else "This user has no home folder"
         raise UserError(
-            f"{wanted}, and cannot be used: {error}.", "set SERVELAB_HOME to a folder of your own."
+            f"{wanted}, and cannot be used: {str(error).rstrip('.')}.", "set SERVELAB_HOME to a folder of your own."
         ) from None
+
+
+def check_lab_home() -> None:
+    """Refuse a home that cannot be a folder, before something half works without it."""
+    home = lab_home()
+    existing = next((path for path in (home, *home.parents) if path.exists()), home)
+    if existing.exists() and not existing.is_dir():
+        raise UserError(
+            f"Models and results go to {home}, but {existing} is not a folder.",
+            "set the variable SERVELAB_HOME to a folder of your own.",
+        )
 
 
 def user_data(system: str = sys.platform) -> Path:

@@ -20,7 +20,7 @@ from helpers.cli.continue_as import continue_as
 from helpers.cli.invocation import command_line, spelled
 from helpers.errors import UserError
 from helpers.installed import how_to_install
-from helpers.places import is_checkout, lab_home
+from helpers.places import check_lab_home, is_checkout, lab_home
 
 COMMANDS = [
     "setup",
@@ -95,8 +95,10 @@ def _dispatch(arguments: list[str]) -> int:
     if name in NEED_A_CHECKOUT and not is_checkout():
         raise NeedsCheckout(
             f"The command {name} needs a checkout of the course, and this is an installed package.",
-            f"clone the course's repository with git, and run in its folder: python3 -m helpers {name}",
+            f"clone the course's repository with git, and run in its folder: python3 -m helpers {' '.join(arguments)}",
         )
+    if name not in ("setup", "doctor"):
+        check_lab_home()
     extras = getattr(command, "EXTRAS", None)
     if extras is not None:
         elsewhere = enter_environment(extras, arguments)
@@ -118,7 +120,7 @@ def parse(name: str, command: ModuleType, arguments: list[str]) -> argparse.Name
 
 def enter_environment(extras: list[str], arguments: list[str]) -> int | None:
     """Return None if this interpreter has what is needed, else the code of a run that has."""
-    from helpers.cli.environment import Environment, State
+    from helpers.cli.environment import Environment, State, is_child
     from helpers.cli.requirements import is_provided, not_provided
 
     if not is_checkout():
@@ -137,8 +139,9 @@ def enter_environment(extras: list[str], arguments: list[str]) -> int | None:
         make_usable(environment, extras)
     if environment.is_current():
         return None
-    # Not a child: the same command, in another interpreter.
-    variables = {name: value for name, value in os.environ.items() if name != PROCESS_VARIABLE}
+    variables = dict(os.environ)
+    if not is_child():  # nor is the same command in another interpreter, which on Windows is a new process
+        variables.pop(PROCESS_VARIABLE, None)
     return continue_as([str(environment.python), "-m", "helpers", *arguments], variables)
 
 

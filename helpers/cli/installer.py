@@ -265,6 +265,8 @@ def _is_complete(record: Path) -> bool:
         path = record.parent / name.strip('"')
         # Scripts and the links of editable installs have another size after the checkout was moved.
         moves = name.startswith("..") or path.suffix == ".pth" or path.name == "direct_url.json"
-        if size and (not path.is_file() or (path.stat().st_size != int(size) and not moves)):
+        if path.suffix != ".pyc" and not path.is_file():
+            return False
+        if size and not moves and path.stat().st_size != int(size):
             return False
     return True

@@ -100,11 +100,8 @@ def changed(content: bytes, old: bytes, new: bytes) -> bytes:
 def new_script(content: bytes, old: bytes, new: bytes) -> bytes:
     """A script with the new path of its interpreter: text on Unix, a program with text in it on Windows."""
     if content.startswith(b"MZ"):
-        start = content.rfind(b"#!" + old)
-        end = content.find(b"\n", start)
-        if start < 0 or end < 0:
-            return content
-        return content[:start] + changed(content[start:end], old, new) + content[end:]
+        line = re.compile(rb'#!"?' + re.escape(old) + rb'(?P<python>\\[^"\r\n]*)"?(?=\r?\n)')  # an archive follows it
+        return line.sub(lambda found: b'#!"' + new + found["python"] + b'"', content)
     header = BY_SHELL.match(content) or PLAIN.match(content)
     if header is None:
         return content
