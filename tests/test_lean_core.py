@@ -144,7 +144,7 @@ SAID = {
     "serve": (["serve", "digits"], "the store is empty: servelab store add"),
     "bundle": (["bundle", "digits"], "the store is empty: servelab store add"),
     "store": (["store", "show", "digits"], "the store is empty: servelab store add"),
-    "image": (["image", "run", "digits:1"], "see: servelab image list"),
+    "image": (["image", "build", "nothing"], "make one: servelab bundle"),
     "target": (["target", "lambda", "nothing"], "make one: servelab bundle"),
     "package": (["package", "nothing"], "make one: servelab bundle"),
     "storr": (["storr"], "did you mean: servelab store"),
