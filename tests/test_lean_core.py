@@ -6,6 +6,7 @@ network: exactly the packages that the wheel asks for, and what those ask for.
 
 import importlib.metadata
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -16,8 +17,10 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from helpers.cli import COMMANDS
 from helpers.cli.environment import Environment
 from helpers.places import ROOT
+from tests.store.models import multiply_by
 from tests.test_floors import FRAMEWORKS
 
 HEAVY = FRAMEWORKS | {"onnx", "onnxscript", "jupyterlab", "matplotlib", "bentoml", "fastapi", "locust"}
@@ -61,8 +64,8 @@ def lean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target)
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(environment.site_packages)
+    command = [sys.executable, "-m", "pip", "--python", str(environment.python), "install", "--quiet", "--no-index"]
+    subprocess.run([*command, "--no-deps", str(wheel)], check=True)
     return environment
 
 
@@ -77,7 +80,7 @@ def requirements_of(wheel: Path) -> list[str]:
 
 def test_the_core_asks_for_what_serving_needs_and_no_more(wheel: Path) -> None:
     asked = {Requirement(text).name for text in requirements_of(wheel)}
-    assert asked == {"httptools", "msgspec", "numpy", "onnxruntime", "orjson", "pysimdjson", "uvloop"}
+    assert asked == {"httptools", "msgspec", "numpy", "onnxruntime", "orjson", "packaging", "pysimdjson", "uvloop"}
     assert not HEAVY & set(closure(requirements_of(wheel)))
 
 
@@ -104,22 +107,98 @@ print(json.dumps(sorted({name.split(".")[0] for name in sys.modules})))
     assert not HEAVY & set(json.loads(loaded.stdout))
 
 
-def test_doctor_works_on_the_lean_core(lean: Environment) -> None:
-    said = subprocess.run(
-        [str(lean.python), "-m", "helpers", "doctor", "--json"],
-        capture_output=True,
-        text=True,
-        cwd=lean.root,
-        check=False,
-    )
-    findings = {finding["name"]: finding for finding in json.loads(said.stdout)["findings"]}
+def servelab(lean: Environment, folder: Path, *arguments: str, **others: str) -> subprocess.CompletedProcess[str]:
+    """The installed command, run by a user whose home is ``folder``."""
+    own = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "SERVELAB_HOME")}
+    places = {"HOME": str(folder), "XDG_DATA_HOME": "", "LOCALAPPDATA": str(folder / "AppData" / "Local")}
+    command = [str(lean.scripts / "servelab"), *arguments]
+    variables = own | places | others
+    return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+
+
+def files_of(lean: Environment) -> set[Path]:
+    return {path for path in lean.folder.rglob("*") if "__pycache__" not in path.parts}
+
+
+def test_doctor_is_about_serving_and_not_about_the_course(lean: Environment, tmp_path: Path) -> None:
+    before = files_of(lean)
+    told = json.loads(servelab(lean, tmp_path, "doctor", "--json").stdout)
+    findings = {finding["name"]: finding for finding in told["findings"]}
     assert "CPU" in findings["providers"]["detail"]
-    assert findings["packages"]["status"] == "note"
+    assert findings["packages"]["status"] == "note" and told["checkout"] is False
+    last = servelab(lean, tmp_path, "doctor").stdout.splitlines()[-1]
+    assert "ready for the course" not in last and "need a checkout" in last
+    assert files_of(lean) == before
 
 
-def test_lab_outside_a_checkout_says_so(lean: Environment) -> None:
-    said = subprocess.run(
-        [str(lean.python), "-m", "helpers", "lab"], capture_output=True, text=True, cwd=lean.root, check=False
-    )
-    assert said.returncode == 1
-    assert "is not a checkout of the course" in said.stderr and "Traceback" not in said.stderr
+# What a command of an installed package says, with the lean core alone.
+SAID = {
+    "setup": (["setup"], "needs a checkout of the course"),
+    "lab": (["lab"], "run in its folder: python3 -m helpers lab"),
+    "test": (["test"], "run in its folder: python3 -m helpers test"),
+    "start": (["start", "01"], "run in its folder: python3 -m helpers start 01"),
+    "status": (["status"], "needs a checkout of the course"),
+    "build": (["build"], "needs a checkout of the course"),
+    "score": (["score", "digits", "rows.csv", "--into", "out"], "pip install 'servelab[batch]'"),
+    "bench": (["bench", "runtime"], "pip install 'servelab[course]'"),
+    "serve": (["serve", "digits"], "the store is empty: servelab store add"),
+    "bundle": (["bundle", "digits"], "the store is empty: servelab store add"),
+    "store": (["store", "show", "digits"], "the store is empty: servelab store add"),
+    "image": (["image", "build", "nothing"], "make one: servelab bundle"),
+    "target": (["target", "lambda", "nothing"], "make one: servelab bundle"),
+    "package": (["package", "nothing"], "make one: servelab bundle"),
+    "storr": (["storr"], "did you mean: servelab store"),
+    "serve --moon": (["serve", "x", "--moon"], "servelab serve --help"),
+}
+
+
+def test_every_command_of_an_installed_package_is_in_the_table() -> None:
+    assert {*COMMANDS} <= SAID.keys() | {"doctor"}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_a_command_of_an_installed_package_builds_nothing_and_says_what_to_do(
+    lean: Environment, tmp_path: Path, name: str
+) -> None:
+    arguments, remedy = SAID[name]
+    before = files_of(lean)
+    ran = servelab(lean, tmp_path, *arguments)
+    assert ran.returncode in (1, 2) and remedy in ran.stderr, ran.stdout + ran.stderr
+    assert ran.stderr.count("\n") == 2 and "Traceback" not in ran.stderr
+    assert files_of(lean) == before
+
+
+def test_usage_is_spelled_as_it_is_typed(lean: Environment, tmp_path: Path) -> None:
+    assert servelab(lean, tmp_path, "--help").stdout.startswith("usage: servelab COMMAND")
+    for name in COMMANDS:
+        said = servelab(lean, tmp_path, name, "--help").stdout
+        assert said.startswith(f"usage: servelab {name}") and "python3 -m helpers" not in said
+
+
+def test_models_are_kept_among_the_users_data(lean: Environment, tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").write_bytes(multiply_by(2))
+    before = files_of(lean)
+    assert "Saved net:1" in servelab(lean, tmp_path, "store", "add", "net", "net.onnx").stdout
+    (kept,) = tmp_path.rglob("net/1/model.json")
+    assert kept.parts[-5:] == ("servelab", "store", "net", "1", "model.json")
+    named = {"SERVELAB_HOME": str(tmp_path / "other")}
+    assert "Saved net:1" in servelab(lean, tmp_path, "store", "add", "net", "net.onnx", **named).stdout
+    assert (tmp_path / "other" / "store" / "net" / "1").is_dir()
+    assert files_of(lean) == before
+
+
+def test_a_bundle_of_other_packages_is_refused_with_the_command_to_run(lean: Environment, tmp_path: Path) -> None:
+    """As one of the course's pins is, where a newer patch is installed."""
+    (tmp_path / "net.onnx").write_bytes(multiply_by(2))
+    servelab(lean, tmp_path, "store", "add", "net", "net.onnx")
+    made = servelab(lean, tmp_path, "bundle", "net", "--into", "bundles")
+    assert made.returncode == 0, made.stderr
+    assert "servelab image build bundles" in made.stdout
+    (bundle,) = (tmp_path / "bundles").iterdir()
+    about = json.loads((bundle / "bundle.json").read_text())
+    about["packages"]["orjson"] = "3.1.0"
+    (bundle / "bundle.json").write_text(json.dumps(about))
+    command = [str(lean.python), str(bundle / "run.py")]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 1 and "in place of 3.1.0" in ran.stderr
+    assert f"{lean.python} -m pip install --requirement {bundle / 'requirements.txt'}" in ran.stderr.replace('"', "")

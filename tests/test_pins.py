@@ -3,8 +3,10 @@
 import re
 import tomllib
 
+import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 from helpers.__main__ import NEWEST, OLDEST
 from helpers.places import ROOT
@@ -34,9 +36,20 @@ def test_every_package_that_is_named_is_pinned() -> None:
     assert {name for group in groups for name in names(group)} <= {pin.name for pin in pinned()}
 
 
-def test_versions_are_named_in_one_place_only() -> None:
-    groups = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
-    assert all(not Requirement(text).specifier for group in groups for text in group)
+def test_versions_of_the_course_are_named_in_one_place_only() -> None:
+    assert all(not Requirement(text).specifier for group in PROJECT["optional-dependencies"].values() for text in group)
+
+
+@pytest.mark.parametrize("text", PROJECT["dependencies"])
+def test_the_lean_core_has_ranges_that_include_the_pins(text: str) -> None:
+    """``pip install servelab`` reads no constraints.txt, and a bundle is packed at the pins."""
+    needed = Requirement(text)
+    pin = next(pin for pin in pinned() if pin.name == needed.name)
+    (version,) = (each.version for each in pin.specifier)
+    bounds = {each.operator: Version(each.version) for each in needed.specifier}
+    assert bounds.keys() == {">=", "<"}
+    assert bounds[">="] <= Version(version) < bounds["<"]
+    assert not needed.specifier.contains(f"{Version(version).major + 1}"), "the next series was not tried"
 
 
 def test_the_course_has_what_was_asked_for() -> None:

@@ -19,7 +19,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from helpers.places import ROOT, WORK, lab_home
+from helpers.errors import UserError
+from helpers.places import ROOT, WORK, is_checkout, lab_home
 
 GIB = 1024**3
 SETUP = "python3 -m helpers setup"
@@ -68,8 +69,8 @@ def pins() -> dict[str, str]:
 
 
 def packages() -> Finding:
-    if not (ROOT / "constraints.txt").exists():
-        return Finding("packages", "note", "no constraints.txt here: this is an installed package, not a checkout")
+    if not is_checkout():
+        return Finding("packages", "note", "this is an installed package, not a checkout: it serves, without lessons")
     pinned, missing, other = pins(), [], []
     for name in CORE_PACKAGES:
         try:
@@ -133,7 +134,7 @@ def _memory() -> tuple[int | None, int | None]:
 
 def disk() -> Finding:
     free = shutil.disk_usage(ROOT).free
-    installed = (ROOT / ".venv").exists()
+    installed = (ROOT / ".venv").exists() or not is_checkout()
     needed = GIB if installed else 6 * GIB
     detail = f"{free / GIB:.1f} GB free"
     if free < needed:
@@ -142,7 +143,11 @@ def disk() -> Finding:
 
 
 def write_access() -> Finding:
-    for folder in (lab_home(), WORK):
+    try:
+        folders = [lab_home(), WORK] if is_checkout() else [lab_home()]
+    except UserError as error:
+        return Finding("write access", "problem", error.sentence, error.remedy)
+    for folder in folders:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
@@ -150,7 +155,7 @@ def write_access() -> Finding:
         except OSError as error:
             remedy = "clone the course to a folder of your own, or set SERVELAB_HOME to one"
             return Finding("write access", "problem", f"{folder}: {error.strerror}", remedy)
-    return Finding("write access", "ok", f"{WORK.name}/ and {lab_home().name}/ can be written")
+    return Finding("write access", "ok", f"{' and '.join(map(str, folders))} can be written")
 
 
 def providers() -> Finding:

@@ -8,13 +8,19 @@ A command is a module with ``SUMMARY``, ``add_arguments(parser)`` and
 import argparse
 import difflib
 import importlib
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
+from helpers import PROCESS_VARIABLE
 from helpers.cli.continue_as import continue_as
+from helpers.cli.invocation import command_line, spelled
 from helpers.errors import UserError
+from helpers.installed import how_to_install
+from helpers.places import check_lab_home, is_checkout, lab_home
 
 COMMANDS = [
     "setup",
@@ -33,6 +39,7 @@ COMMANDS = [
     "package",
     "bench",
 ]
+NEED_A_CHECKOUT = {"setup", "lab", "test", "start", "status", "build"}  # of the course's notebooks
 
 
 class Parser(argparse.ArgumentParser):
@@ -41,14 +48,34 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UserError(message[:1].upper() + message[1:] + ".", f"{self.prog} --help", exit_code=2)
 
+    def format_help(self) -> str:
+        return spelled(super().format_help())
+
+
+class NeedsCheckout(UserError):
+    """A command of the course in an installed package; its remedy is a command in a checkout."""
+
+
+def installed_command() -> int:
+    """What the script ``servelab`` of an installed package runs."""
+    return main(sys.argv[1:])
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command; return its exit code."""
     try:
         return _dispatch(list(arguments))
     except UserError as error:
-        print(f"servelab: {error}", file=sys.stderr)
+        text = str(error) if isinstance(error, NeedsCheckout) else spelled(str(error))
+        print(f"servelab: {text}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        if not _is_in_lab_home(error):
+            raise
+        sentence = f"The folder for models and results, {lab_home()}, cannot be used ({error.strerror})."
+        remedy = "check who owns it, or set the variable SERVELAB_HOME to a folder of your own."
+        print(f"servelab: {UserError(sentence, remedy)}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("\nservelab: Stopped. Run the same command again to go on.", file=sys.stderr)
         return 130
@@ -61,10 +88,17 @@ def _dispatch(arguments: list[str]) -> int:
     name, rest = arguments[0], arguments[1:]
     if name not in COMMANDS:
         close = difflib.get_close_matches(name, COMMANDS, n=1)
-        remedy = f"did you mean: python3 -m helpers {close[0]}" if close else "python3 -m helpers --help"
+        remedy = f"did you mean: {command_line(close[0])}" if close else command_line("--help")
         raise UserError(f"There is no command {name!r}.", remedy, exit_code=2)
     command = importlib.import_module(f"helpers.cli.{name}")
     parsed = parse(name, command, rest)
+    if name in NEED_A_CHECKOUT and not is_checkout():
+        raise NeedsCheckout(
+            f"The command {name} needs a checkout of the course, and this is an installed package.",
+            f"clone the course's repository with git, and run in its folder: python3 -m helpers {' '.join(arguments)}",
+        )
+    if name not in ("setup", "doctor"):
+        check_lab_home()
     extras = getattr(command, "EXTRAS", None)
     if extras is not None:
         elsewhere = enter_environment(extras, arguments)
@@ -75,7 +109,7 @@ def _dispatch(arguments: list[str]) -> int:
 
 def parse(name: str, command: ModuleType, arguments: list[str]) -> argparse.Namespace:
     """A command's own arguments; ``rest`` is what it passes on to another program."""
-    parser = Parser(prog=f"python3 -m helpers {name}", description=command.SUMMARY)
+    parser = Parser(prog=command_line(name), description=command.SUMMARY)
     command.add_arguments(parser)
     parsed = argparse.Namespace()
     _, parsed.rest = parser.parse_known_args(arguments, parsed)
@@ -86,28 +120,41 @@ def parse(name: str, command: ModuleType, arguments: list[str]) -> argparse.Name
 
 def enter_environment(extras: list[str], arguments: list[str]) -> int | None:
     """Return None if this interpreter has what is needed, else the code of a run that has."""
-    from helpers.cli.environment import Environment, is_provided
+    from helpers.cli.environment import Environment, State, is_child
+    from helpers.cli.requirements import is_provided, not_provided
 
-    environment = Environment()
-    if environment.is_ready(extras):
-        if environment.is_current():
-            return None
-    elif not environment.is_current() and is_provided(extras):
+    if not is_checkout():
+        if missing := not_provided(extras):
+            raise UserError(
+                f"This needs packages that are not installed: {', '.join(sorted(missing))}.", how_to_install(*extras)
+            )
         return None
-    else:
-        from helpers.cli.installer import install
-
-        install(environment, extras)
-        if environment.is_current():
+    environment = Environment()
+    if not environment.is_ready(extras):
+        mine = environment.is_current() and environment.state() is not State.FOREIGN
+        if not mine and is_provided(extras):
             return None
-    return continue_as([str(environment.python), "-m", "helpers", *arguments])
+        from helpers.cli.installer import make_usable
+
+        make_usable(environment, extras)
+    if environment.is_current():
+        return None
+    variables = dict(os.environ)
+    if not is_child():  # nor is the same command in another interpreter, which on Windows is a new process
+        variables.pop(PROCESS_VARIABLE, None)
+    return continue_as([str(environment.python), "-m", "helpers", *arguments], variables)
 
 
 def usage() -> str:
     """What ``--help`` prints."""
-    lines = ["usage: python3 -m helpers COMMAND [...]", ""]
+    lines = [f"usage: {command_line('COMMAND [...]')}", ""]
     for name in COMMANDS:
         summary = importlib.import_module(f"helpers.cli.{name}").SUMMARY
         lines.append(f"  {name:<8} {summary}")
-    lines += ["", "python3 -m helpers COMMAND --help tells more about one."]
+    lines += ["", f"{command_line('COMMAND --help')} tells more about one."]
     return "\n".join(lines)
+
+
+def _is_in_lab_home(error: OSError) -> bool:
+    named = [Path(os.fsdecode(name)) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+    return any(path == lab_home() or lab_home() in path.parents or path in lab_home().parents for path in named)

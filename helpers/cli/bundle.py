@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from helpers.cli.invocation import command_line
+
 SUMMARY = "pack a service, or a model of the store, into a directory that runs anywhere"
 EXTRAS: list[str] = []  # the lean core is enough
 
@@ -17,5 +19,5 @@ def run(arguments: argparse.Namespace) -> int:
 
     made = bundle(arguments.target, arguments.into)
     print(f"run it: python {made.path / 'run.py'}")
-    print(f"make an image of it: python3 -m helpers image build {made.path}")
+    print(f"make an image of it: {command_line('image build')} {made.path}")
     return 0

@@ -5,6 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
+from helpers.cli.invocation import command_line
 from helpers.cli.ports import port_number
 
 SUMMARY = "container images of bundles: build, list, run, remove; with Docker, podman or buildah, or with none of them"
@@ -53,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.what == "build":
         made = images.build(Bundle.read(arguments.bundle), arguments.builder, base=arguments.base)
         print(f"{made.reference}, built by {made.builder} in {made.seconds:.1f} s: {made.unpacked / 1e6:.0f} MB")
-        print(f"run it: python3 -m helpers image run {made.reference}")
+        print(f"run it: {command_line('image run')} {made.reference}")
         return 0
     if arguments.what == "remove":
         print("\n".join(images.remove(arguments.reference)))

@@ -1,63 +1,73 @@
-"""Making the environment: visible, safe to interrupt, and plain about what went wrong.
+"""Making, updating and repairing the environment: visible, and safe to interrupt.
 
-The steps are few: check what can be checked beforehand, make ``.venv``, let pip
-install the pins into it, stamp it as ready. Until that stamp is written the
-environment counts as unfinished, and the next run begins it anew.
+Nothing that may be in use is deleted. A first installation is made in place and stamped as ready
+at its end; one that was interrupted is gone on with; a moved environment is repaired where it is;
+and where a new one must take the place of another, it is made beside that and then swapped in.
 """
 
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from helpers.cli.environment import Environment
-from helpers.cli.pip_progress import PipProgress
+from helpers.cli import pip_install, relocation
+from helpers.cli.environment import Environment, Stamp, State, is_child
 from helpers.errors import UserError
+from helpers.installed import how_to_install
 from helpers.process_lock import ProcessLock
 
 # What the course and the tests unpack to, and what pip needs beside it while it does so.
 GIB = 1024**3
 DISK_NEEDED = 6 * GIB
 
-# What pip's output says, and what that means to the person who reads it.
-FAILURES = [
-    (
-        ("No space left on device", "not enough space on the disk"),
-        "The disk is full.",
-        "free 6 GB (10 GB where torch comes with CUDA), then run the same command again.",
-    ),
-    (
-        (
-            "Failed to establish a new connection",
-            "NewConnectionError",
-            "NameResolutionError",
-            "Temporary failure in name resolution",
-            "ConnectTimeoutError",
-            "Read timed out",
-            "Network is unreachable",
-            "Connection reset by peer",
-            "Connection broken",
-            "ProxyError",
-            "SSLError",
-        ),
-        "The package index cannot be reached.",
-        "check the network (and pip's proxy settings), then run the same command again; "
-        "what was downloaded already is kept by pip.",
-    ),
-    (
-        ("Permission denied", "PermissionError", "Access is denied"),
-        "A file of the environment cannot be written.",
-        "close programs that use .venv, check who owns the folder, then run the same command again.",
-    ),
-    (
-        ("No matching distribution found", "ResolutionImpossible", "Could not find a version"),
-        "A pinned package has no build for this Python or this machine, or the index does not offer it.",
-        "use CPython 3.11 to 3.13 on Linux, Windows or Apple silicon; the log names the package.",
-    ),
-]
+
+def make_usable(environment: Environment, extras: Collection[str], say: Callable[[str], None] = print) -> None:
+    """Let a command that needs these extras run in the environment, or say what to do first.
+
+    A command that a person typed makes a missing environment, repairs a moved one and adds
+    packages to one of the same pins. Only ``setup`` replaces packages, and a process that
+    another one started changes nothing at all.
+    """
+    if is_child():
+        _expect_usable(environment, extras)
+        return
+    state = environment.state()
+    if state is State.MOVED or (state is State.BROKEN and _can_relink(environment)):
+        _repair(environment, say)
+        state = environment.state()
+    if state is State.BROKEN:
+        raise _refusal(environment, state, extras)
+    if state is not State.WHOLE or environment.has_current_pins():
+        install(environment, extras, say)
+    elif missing := environment.missing(extras):
+        raise UserError(
+            f"This needs {_some(missing)}, and the environment was made from other pins than this checkout has now.",
+            how_to_install(*extras),
+        )
+    elif environment.is_current():  # else the process that goes on inside it says so
+        notice = "This checkout's pins have changed since its environment was made."
+        print(f"servelab: {notice} To update it: {how_to_install()}", file=sys.stderr)
+
+
+def _expect_usable(environment: Environment, extras: Collection[str]) -> None:
+    """Refuse, in a process that must not install anything, what cannot run in the environment as it is."""
+    state = environment.state()
+    if environment.is_usable() or (state is State.UNFINISHED and environment.is_current()):
+        if missing := environment.missing(extras):
+            raise UserError(f"This needs packages that are not installed: {_some(missing)}.", how_to_install(*extras))
+        return
+    raise _refusal(environment, state, extras)
+
+
+def _refusal(environment: Environment, state: State, extras: Collection[str]) -> UserError:
+    return UserError(f"The environment {environment.folder} {state.value}.", f"run: {how_to_install(*extras)}")
+
+
+def _some(names: Collection[str]) -> str:
+    first = sorted(names)[:3]
+    return ", ".join(first) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def install(
@@ -66,26 +76,117 @@ def install(
     say: Callable[[str], None] = print,
     disk_needed: int = DISK_NEEDED,
 ) -> None:
-    """Bring the environment to the state in which ``is_ready(extras)`` holds."""
+    """Bring the environment to the state in which ``is_ready(extras)`` holds, and keep the extras that it has."""
     with hold_checkout(environment, say) as lock:
-        wanted = set(extras)
-        if environment.is_ready(wanted):  # another run made it while this one waited
-            return
-        check_beforehand(environment, disk_needed)
         try:
-            if environment.is_whole():
-                stamp = environment.read_stamp()
-                wanted |= set(stamp.extras if stamp else ())
-            else:
-                make_venv(environment, wanted, say)
-            run_pip(environment, wanted, say, lock.descriptors)
-            environment.write_stamp("ready", wanted)
+            finish_swap(environment)
+            _install(environment, set(extras), say, disk_needed, lock.descriptors)
         except OSError as error:
-            raise UserError(
-                f"The environment cannot be written ({error}).",
-                "free some disk space, or check who owns .venv, then run the same command again.",
-            ) from None
-        say(f"The environment is ready: {environment.folder}")
+            raise _cannot_write(environment, error) from None
+
+
+def _install(
+    environment: Environment,
+    wanted: set[str],
+    say: Callable[[str], None],
+    disk_needed: int,
+    keep_open: tuple[int, ...],
+) -> None:
+    if environment.is_ready(wanted):  # another run made it while this one waited
+        return
+    state, stamp = environment.state(), environment.read_stamp()
+    if state is State.FOREIGN:
+        raise UserError(
+            f"{environment.folder} exists, but this command did not make it.",
+            "rename or delete it, then run the same command again.",
+        )
+    wanted |= set(stamp.extras) & environment.project()["optional-dependencies"].keys() if stamp else set()
+    if state is State.BROKEN and not _can_relink(environment):
+        _replace(environment, wanted, say, disk_needed, keep_open)
+        return
+    if stamp and (state is State.BROKEN or (environment.python.exists() and not environment.is_here(stamp))):
+        _repair_now(environment, stamp, state, say)
+    if not environment.is_ready(wanted):
+        if state is State.UNFINISHED and stamp:
+            say("An earlier run did not finish: going on with it.")
+            remove_half_installed(environment)
+        if not _has_pip(environment):
+            check_beforehand(environment, disk_needed)
+            make_venv(environment, wanted, say)
+        pip_install.run_pip(environment, wanted, say, keep_open)
+        environment.write_stamp("ready", wanted)
+    say(f"The environment is ready: {environment.folder}")
+
+
+def _replace(
+    environment: Environment,
+    wanted: set[str],
+    say: Callable[[str], None],
+    disk_needed: int,
+    keep_open: tuple[int, ...],
+) -> None:
+    """Make a new environment beside one that cannot run here, and put it in its place when it is ready."""
+    new = beside(environment)
+    say(f"The environment's own Python does not run here: making a new one of {sys.version.split()[0]} beside it.")
+    check_beforehand(new, disk_needed)
+    make_venv(new, wanted, say)
+    pip_install.run_pip(new, wanted, say, keep_open)
+    new.write_stamp("ready", wanted)
+    finish_swap(environment)
+    say(f"The environment is ready: {environment.folder}")
+
+
+def beside(environment: Environment) -> Environment:
+    """Where a new environment is made while the old one stays."""
+    return Environment(environment.root, f"{environment.folder.name}-new")
+
+
+def finish_swap(environment: Environment) -> None:
+    """Put an environment that was made beside this one in its place, and tidy up, wherever an earlier run ended."""
+    new = beside(environment)
+    old = Environment(environment.root, f"{environment.folder.name}-old")
+    stamp = new.read_stamp()
+    if new.folder.exists() and not (stamp and stamp.state == "ready"):
+        shutil.rmtree(new.folder)
+    elif stamp:
+        if environment.folder.exists():
+            shutil.rmtree(old.folder, ignore_errors=True)
+            environment.folder.rename(old.folder)
+        new.folder.rename(environment.folder)
+        relocation.repair(environment, stamp)
+    if environment.folder.exists():
+        shutil.rmtree(old.folder, ignore_errors=True)
+
+
+def _can_relink(environment: Environment) -> bool:
+    stamp = environment.read_stamp()
+    return stamp is not None and relocation.can_relink(environment, stamp)
+
+
+def _repair(environment: Environment, say: Callable[[str], None]) -> None:
+    """Repair the environment, unless another run did so meanwhile."""
+    with hold_checkout(environment, say):
+        state, stamp = environment.state(), environment.read_stamp()
+        if stamp and state in (State.MOVED, State.BROKEN):
+            try:
+                _repair_now(environment, stamp, state, say)
+            except OSError as error:
+                raise _cannot_write(environment, error) from None
+
+
+def _repair_now(environment: Environment, stamp: Stamp, state: State, say: Callable[[str], None]) -> None:
+    if state is State.BROKEN:
+        say(f"The environment's Python is gone: linking {environment.folder} to {relocation.base_python()}")
+    else:
+        say(f"The checkout was moved or copied: repairing the paths in {environment.folder}")
+    relocation.repair(environment, stamp, relink=state is State.BROKEN)
+
+
+def _cannot_write(environment: Environment, error: OSError) -> UserError:
+    return UserError(
+        f"The environment cannot be written ({error}).",
+        f"free some disk space, or check who owns {environment.folder}, then run the same command again.",
+    )
 
 
 def hold_checkout(environment: Environment, say: Callable[[str], None]) -> ProcessLock:
@@ -122,85 +223,50 @@ def check_beforehand(environment: Environment, disk_needed: int) -> None:
 
 
 def make_venv(environment: Environment, extras: Iterable[str], say: Callable[[str], None]) -> None:
-    """Make an empty environment, in place of an unfinished one if need be."""
-    folder = environment.folder
-    if folder.exists():
-        # A stamp cut short, by a full disk say, is still a sign that the folder is ours.
-        others = [path for path in folder.iterdir() if path.stem != environment.stamp_file.stem]
-        if environment.read_stamp() is None and others:
-            raise UserError(
-                f"{folder} exists, but this command did not make it.",
-                "rename or delete it, then run the same command again.",
-            )
-        say("An earlier run did not finish, or the checkout was moved: beginning anew.")
-        try:
-            shutil.rmtree(folder)
-        except OSError as error:
-            raise UserError(
-                f"The unfinished environment cannot be deleted ({error}).",
-                f"close programs that use it, delete {folder}, then run the same command again.",
-            ) from None
-    say(f"Making the environment {folder}")
-    folder.mkdir(parents=True)
+    """Make an empty environment, or complete one whose making was interrupted."""
+    say(f"Making the environment {environment.folder}")
+    environment.folder.mkdir(parents=True, exist_ok=True)
     environment.write_stamp("installing", extras)
     made = subprocess.run(
-        # The interpreter below any environment that happens to be active, be it the one just deleted.
-        [getattr(sys, "_base_executable", sys.executable), "-m", "venv", str(folder)],
+        [relocation.base_python(), "-m", "venv", str(environment.folder)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
     )
     if made.returncode:
-        raise explain(made.stdout, "Python could not make the virtual environment.", None)
+        raise pip_install.explain(made.stdout, "Python could not make the virtual environment.", None)
 
 
-def run_pip(
-    environment: Environment,
-    extras: Iterable[str],
-    say: Callable[[str], None],
-    keep_open: tuple[int, ...],
-) -> None:
-    """Install this checkout with its extras at the pins, and show how far it is."""
-    log = environment.folder / "setup.log"
-    command = [str(environment.python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
-    command += ["--constraint", "constraints.txt", "--editable", f".[{','.join(sorted(extras))}]"]
-    # PYTHONUNBUFFERED: without it pip's lines would arrive in blocks, long after the fact.
-    variables = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
-    # Until pip begins to unpack, an environment that was whole still is: an update that fails
-    # for want of a network must not cost the learner what works.
-    progress = PipProgress(
-        environment.site_packages, say, when_unpacking=lambda: environment.write_stamp("installing", extras)
-    )
-    with subprocess.Popen(
-        command,
-        cwd=environment.root,
-        env=variables,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        # The lock, too: it must outlive a launcher that is killed while pip still writes.
-        pass_fds=keep_open,
-    ) as pip:
-        assert pip.stdout is not None
-        output = progress.follow(pip.stdout)
+def _has_pip(environment: Environment) -> bool:
+    return environment.python.exists() and any(environment.site_packages.glob("pip-*.dist-info"))
+
+
+def remove_half_installed(environment: Environment) -> None:
+    """Remove the records of packages that pip had not completely unpacked, so that it unpacks them again."""
+    for record in environment.site_packages.glob("*.dist-info"):
+        if not _is_complete(record):
+            shutil.rmtree(record)
+    for leftover in environment.site_packages.glob("~*"):  # what pip had set aside to replace it
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+
+
+def _is_complete(record: Path) -> bool:
+    """True if pip came to its last steps with a package, and each file has the size that was noted."""
     try:
-        log.write_text(output, "utf-8")
+        lines = (record / "RECORD").read_text("utf-8").splitlines()
     except OSError:
-        pass  # the disk may be the very thing that is full; the cause is told below
-    if pip.returncode:
-        raise explain(output, "pip could not install the packages.", log)
-
-
-def explain(output: str, sentence: str, log: Path | None) -> UserError:
-    """Turn a tool's output into the sentence that a person can act on."""
-    where = f" The whole log: {log}" if log else ""
-    for marks, meaning, remedy in FAILURES:
-        if any(mark.lower() in output.lower() for mark in marks):
-            return UserError(meaning, remedy + where)
-    errors = [line.strip() for line in output.splitlines() if "error" in line.lower()]
-    last = errors[-1] if errors else (output.strip().splitlines() or ["no output"])[-1]
-    return UserError(f"{sentence} It said: {last}", f"mend that, then run the same command again.{where}")
+        return False
+    if not lines or not (record / "INSTALLER").exists():
+        return False
+    for line in lines:
+        name, _, size = line.rsplit(",", 2)
+        path = record.parent / name.strip('"')
+        # Scripts and the links of editable installs have another size after the checkout was moved.
+        moves = name.startswith("..") or path.suffix == ".pth" or path.name == "direct_url.json"
+        if path.suffix != ".pyc" and not path.is_file():
+            return False
+        if size and not moves and path.stat().st_size != int(size):
+            return False
+    return True

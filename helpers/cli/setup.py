@@ -1,11 +1,11 @@
-"""``setup``: make the environment, and nothing else."""
+"""``setup``: make, update or repair the environment, and nothing else."""
 
 import argparse
 
 from helpers.cli.environment import Environment
 from helpers.cli.installer import install
 
-SUMMARY = "make the environment (.venv) for the course"
+SUMMARY = "make or update the environment (.venv) for the course"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,6 +6,8 @@ from helpers.classroom.lessons import LessonFiles, all_lessons
 from helpers.classroom.outcome import CORRECT
 from helpers.classroom.progress import Progress, Record
 from helpers.classroom.workbook import copies_of
+from helpers.cli.continue_as import continue_as
+from helpers.cli.environment import Environment
 
 SUMMARY = "show your progress so far"
 
@@ -17,6 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from helpers.classroom.lessons import find_lesson
 
+    environment = Environment()  # the checks of some lessons, which list their tasks, import its packages
+    if environment.is_usable() and not environment.is_current():
+        named = [arguments.lesson] if arguments.lesson else []
+        return continue_as([str(environment.python), "-m", "helpers", "status", *named])
     for lesson in [find_lesson(arguments.lesson)] if arguments.lesson else all_lessons():
         print("\n".join(describe(lesson, Progress().of(lesson.name))))
     print("\nThis record is yours: it stays in .lab/ on this machine.")
@@ -25,16 +31,20 @@ def run(arguments: argparse.Namespace) -> int:
 
 def describe(lesson: LessonFiles, done: dict[str, Record]) -> list[str]:
     """One lesson as lines: its state, then its tasks."""
-    correct = sum(1 for name in lesson.tasks if done.get(name, {}).get("outcome") == CORRECT)
-    if not lesson.tasks:
+    try:
+        tasks = list(lesson.tasks)
+    except ModuleNotFoundError:
+        return [f"{lesson.number} {lesson.title}: known once the environment is made (python3 -m helpers setup)"]
+    correct = sum(1 for name in tasks if done.get(name, {}).get("outcome") == CORRECT)
+    if not tasks:
         state = "no exercise"
     elif not copies_of(lesson) and not done:
         state = f"not begun: python3 -m helpers start {lesson.number}"
     else:
-        state = f"{correct} of {len(lesson.tasks)} tasks correct"
+        state = f"{correct} of {len(tasks)} tasks correct"
     return [
         f"{lesson.number} {lesson.title}: {state}",
-        *(describe_task(n, done[n]) for n in lesson.tasks if n in done),
+        *(describe_task(n, done[n]) for n in tasks if n in done),
     ]
 
 

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from helpers.cli.invocation import command_line
 from helpers.errors import UserError
 from helpers.text_table import aligned
 
@@ -66,7 +67,7 @@ def _list(arguments: argparse.Namespace) -> None:
     elif not damaged:
         print("Nothing fits." if arguments.name or arguments.label else "The store is empty.")
     for tag in damaged:
-        print(f"{tag} is damaged and cannot be read: python3 -m helpers store remove {tag}")
+        print(f"{tag} is damaged and cannot be read: {command_line('store remove')} {tag}")
 
 
 def _show(arguments: argparse.Namespace) -> None:

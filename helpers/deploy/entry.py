@@ -29,7 +29,6 @@ CHECKED = ("app", "kit", "lab")  # folders in which nothing may lie but what was
 OLDEST = (3, 11)
 MOST_WORKERS = 64
 NO_MEMORY = ("can't start new thread", "failed to map segment", "bad_alloc")  # said by others than Python
-INSTALL = "python -m pip install --requirement requirements.txt"
 
 
 class Refused(Exception):
@@ -137,7 +136,7 @@ def _serve(target: str) -> int:
             raise Refused("There is not enough memory to start.", "allow it more.") from None
         if isinstance(error, ImportError):
             told = str(error).strip().splitlines() or ["?"]
-            raise Refused(f"A package of the bundle cannot be imported: {told[0]}.", INSTALL) from None
+            raise Refused(f"A package of the bundle cannot be imported: {told[0]}.", _install()) from None
         if isinstance(error, OSError):
             raise Refused(f"The system does not let it serve: {error}.", "WORKERS=1 asks the least of it.") from None
         raise
@@ -162,7 +161,13 @@ def _expect_packages(wanted: Any) -> None:
         if version != wanted[name]
     ]
     if wrong and any(here.values()):
-        raise Refused(f"This Python has not the packages of the bundle: {_some(wrong)}.", INSTALL)
+        raise Refused(f"This Python has not the packages of the bundle: {_some(wrong)}.", _install())
+
+
+def _install() -> str:
+    """The command that gives this Python the packages of the bundle, wherever it is run."""
+    words = [sys.executable or "python", "-m", "pip", "install", "--requirement", str(HERE / "requirements.txt")]
+    return " ".join(word if re.fullmatch(r"[\w@%+=:,./\\-]+", word) else f'"{word}"' for word in words)
 
 
 def _installed() -> dict[str, str]:

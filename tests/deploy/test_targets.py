@@ -192,7 +192,7 @@ def test_without_kubernetes_schemas_the_rest_is_checked_and_that_is_said(
     monkeypatch.setitem(sys.modules, "kubernetes_validate", None)
     said: list[str] = []
     folder = targets.write("kubernetes", packed, tmp_path / "a", say=said.append)
-    assert "pip install kubernetes-validate" in said[0]
+    assert "setup --extra deploy" in said[0]
     text = (folder / "service.yaml").read_text().replace("targetPort: http", "targetPort: 1")
     (folder / "service.yaml").write_text(text)
     with pytest.raises(UserError, match="nothing listens there"):

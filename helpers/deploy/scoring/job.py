@@ -66,7 +66,8 @@ class Plan:
 
 def score(job: Job, anew: bool = False, bar: Callable[[int, int], Bar] = Bar) -> Scored:
     """Score the rows of a file. A run that was killed is gone on with when the same is asked for again."""
-    expect_installed(f"Scoring with {job.engine}", ENGINES[job.engine])
+    extra = "scale" if job.engine == "ray" else "batch"
+    expect_installed(f"Scoring with {job.engine}", ENGINES[job.engine], extra)
     parts = Parts(job.into)
     try:
         with parts.alone():

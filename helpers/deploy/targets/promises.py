@@ -4,13 +4,14 @@ from typing import Any
 
 from helpers.deploy.targets.rules import LIVE, READY, at, expect
 from helpers.errors import UserError
+from helpers.installed import how_to_install
 
 
 def against_schemas(found: dict[str, dict[str, Any]]) -> list[str]:
     try:
         import kubernetes_validate
     except ImportError:
-        return ["not checked against Kubernetes' schemas: pip install kubernetes-validate"]
+        return [f"not checked against Kubernetes' schemas: {how_to_install('deploy')}"]
     for name, each in found.items():
         try:
             kubernetes_validate.validate(each, kubernetes_validate.latest_version(), strict=True)

@@ -9,6 +9,7 @@ import msgspec
 
 from helpers.deploy.packing import Bundle
 from helpers.errors import UserError
+from helpers.installed import how_to_install
 
 T = TypeVar("T")
 PORT = 8080  # on which platforms expect a container to listen, unless they are told another
@@ -96,7 +97,7 @@ def _expect_yaml() -> None:
     try:
         import yaml  # noqa: F401
     except ImportError:
-        raise UserError("YAML cannot be read here: PyYAML is not installed.", "pip install pyyaml") from None
+        raise UserError("YAML cannot be read here: PyYAML is not installed.", how_to_install("deploy")) from None
 
 
 def _one_line(error: Exception) -> str:
