@@ -101,7 +101,7 @@ def _place() -> Callable[[str, bool], None] | None:
         shown: list[str] = []
 
         def show(text: str, last: bool) -> None:
-            display({"text/plain": text}, raw=True, display_id=name, update=bool(shown))
+            display({"text/plain": text}, raw=True, display_id=name, update=bool(shown))  # type: ignore[no-untyped-call]
             shown.append(text)
 
         return show

@@ -1,5 +1,6 @@
 """The second cell of every notebook: is this machine ready, and if not, what to do."""
 
+import logging
 import os
 import platform
 import warnings
@@ -29,6 +30,8 @@ def ready() -> None:
         os.environ[name] = ",".join(filter(None, [os.environ.get(name), LOOPBACK]))
     for message in NOISE:
         warnings.filterwarnings("ignore", message=message)
+    # Fonts that this machine lacks, and a cache of fonts that is made once: the pictures come out all the same.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     show_slow_cells()
     found = list(doctor.problems(doctor.examine(quick=True)))
     for problem in found:
