@@ -51,8 +51,8 @@ def _modules(source: str) -> set[str]:
 
 def _packages_of(module: str) -> set[str]:
     """The package that a module comes from; none for one that the notebook itself writes."""
-    names: set[str] = {canonicalize_name(name) for name in _installed().get(module, [])}
-    return names or {canonicalize_name(module)} & _pinned()
+    names: list[str] = [canonicalize_name(name) for name in _installed().get(module, [])]
+    return set(names) or _pinned().intersection([canonicalize_name(module)])
 
 
 @cache
