@@ -29,6 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.port is not None:
+        refuse_taken(arguments.port)
     address = "/lab"
     for original, copy in refresh(WORK):
         if address == "/lab":  # the first lecture
@@ -46,7 +48,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.no_browser:
         command.append("--no-browser")
     if arguments.port is not None:
-        refuse_taken(arguments.port)
         command.append(f"--port={arguments.port}")
     path = os.pathsep.join(filter(None, [str(CONFIGURATION), os.environ.get("JUPYTER_CONFIG_PATH")]))
     return continue_as(command, {**variables(), "JUPYTER_CONFIG_PATH": path}, ROOT)

@@ -61,6 +61,10 @@ def test_an_extra_that_the_first_cell_announces_may_be_absent() -> None:
     assert lint_outputs(shown(text, "`python3 -m helpers setup --extra scale`")) == []
 
 
+def test_a_container_engine_may_be_absent() -> None:
+    assert lint_outputs(shown("Not played here: podman is not installed.", "")) == []
+
+
 def test_fonts_that_a_machine_lacks_are_no_news(tmp_path: Path) -> None:
     """A learner's own settings name a font that is not here, and the folder for matplotlib's cache cannot be made."""
     (tmp_path / "matplotlibrc").write_text("font.family: No Such Font\n")
