@@ -109,6 +109,6 @@ def test_in_a_notebook_each_slow_cell_has_its_line(tmp_path: Path) -> None:
     line, printed = shown[2]
     assert re.fullmatch(r"Ran for \d+\.\d s", line) and printed == "False\n"
     assert shown[3] == ["quick\n"]
-    assert any(re.fullmatch(r"Trained the small model: kept for later, took \d+\.\d s", text) for text in shown[4])
+    assert any(re.fullmatch(r"Trained and kept the small model in \d+\.\d s", text) for text in shown[4])
     assert not any("Trained" in text for text in shown[5]), "it is trained once"
     assert not any(output.get("name") == "stderr" for cell in ran.notebook.cells for output in cell.outputs)

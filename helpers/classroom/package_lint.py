@@ -39,6 +39,14 @@ def uses_the_courses_packages(notebook: Notebook) -> Iterator[str]:
             yield f"{module} is not in the course's environment, and the first cell names no extra that brings it"
 
 
+def announces_extras_fully(notebook: Notebook) -> Iterator[str]:
+    """The first cell tells with the command of an extra how long it takes and what it weighs."""
+    opening = notebook["cells"][0]["source"] if notebook["cells"] else ""
+    for part in re.split(r"(?=setup --extra )", opening)[1:]:
+        if not re.search(r"\d+ minutes?\b", part) or not re.search(r"[\d.]+ [MG]B\b", part):
+            yield f"the first cell names the extra {part.split()[2]!r} without its minutes and its size"
+
+
 def _modules(source: str) -> set[str]:
     """The top-level modules that are imported or looked up, without the standard library and our own."""
     found = set(LOOKED_UP.findall(source))

@@ -18,8 +18,8 @@ SUMMARY = "open JupyterLab on the course"
 EXTRAS = ["course"]
 
 # JupyterLab asks every new user whether it may fetch news, and looks for updates: forty
-# learners without a network need neither. This folder switches the plugin off that does both, and
-# keeps outputs out of the course's own notebooks.
+# learners without a network need neither. This folder switches the plugin off that does both, leaves
+# the file browser room for whole names, and keeps outputs out of the course's own notebooks.
 CONFIGURATION = Path(__file__).with_name("jupyter")
 
 

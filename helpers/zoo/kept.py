@@ -38,7 +38,7 @@ def kept(
         return found
     path.parent.mkdir(parents=True, exist_ok=True)
     title = title or name
-    line = ProgressLine(f"Training {title}, once on this machine", f"Trained {title}: kept for later, took")
+    line = ProgressLine(f"Training {title}, once on this machine", f"Trained and kept {title} in")
     with line, FileLock(path.with_suffix(".lock")):
         found = read_whole(path)  # another process may have made it meanwhile
         if found is None:

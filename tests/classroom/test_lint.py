@@ -63,7 +63,7 @@ RAY += [
 
 def announcing(command: str, *cells: str) -> dict[str, Any]:
     made = good(*cells)
-    made["cells"][0]["source"] += f"\n\n**Optional:** `{command}` (3 minutes)"
+    made["cells"][0]["source"] += f"\n\n**Optional:** `{command}` (3 minutes, 0.4 GB)"
     return made
 
 
@@ -74,6 +74,14 @@ def test_a_package_outside_the_course_is_announced_in_the_first_cell(source: str
     assert lint(write(tmp_path, announcing("python3 -m helpers setup --extra peers", source))) != []
     assert lint(write(tmp_path, announcing("python3 -m helpers setup --extra scale", source))) == []
     assert lint(write(tmp_path, announcing("python -m pip install --no-deps ray==2.60.0", source))) == []
+
+
+@pytest.mark.parametrize("said", ["", " (3 minutes)", " (0.4 GB)"])
+def test_an_extra_is_announced_with_its_minutes_and_its_size(said: str, tmp_path: Path) -> None:
+    made = announcing("python3 -m helpers setup --extra scale")
+    made["cells"][0]["source"] += f" and `python3 -m helpers setup --extra peers`{said}"
+    (found,) = lint(write(tmp_path, made))
+    assert "names the extra 'peers`" in found and "without its minutes and its size" in found
 
 
 @pytest.mark.parametrize(
