@@ -42,9 +42,10 @@ def uses_the_courses_packages(notebook: Notebook) -> Iterator[str]:
 def announces_extras_fully(notebook: Notebook) -> Iterator[str]:
     """The first cell tells with the command of an extra how long it takes and what it weighs."""
     opening = notebook["cells"][0]["source"] if notebook["cells"] else ""
-    for part in re.split(r"(?=setup --extra )", opening)[1:]:
+    for part in re.split(r"(?=setup --extra \w)", opening)[1:]:
         if not re.search(r"\d+ minutes?\b", part) or not re.search(r"[\d.]+ [MG]B\b", part):
-            yield f"the first cell names the extra {part.split()[2]!r} without its minutes and its size"
+            name = EXTRA.findall(part)[0]
+            yield f"the first cell names the extra {name!r} without its minutes and its size"
 
 
 def _modules(source: str) -> set[str]:

@@ -81,7 +81,7 @@ def test_an_extra_is_announced_with_its_minutes_and_its_size(said: str, tmp_path
     made = announcing("python3 -m helpers setup --extra scale")
     made["cells"][0]["source"] += f" and `python3 -m helpers setup --extra peers`{said}"
     (found,) = lint(write(tmp_path, made))
-    assert "names the extra 'peers`" in found and "without its minutes and its size" in found
+    assert "names the extra 'peers' " in found and "without its minutes and its size" in found
 
 
 @pytest.mark.parametrize(
