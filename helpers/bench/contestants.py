@@ -127,7 +127,7 @@ def _compiled(subject: Subject) -> Callable[[Rows], Runner]:
 
 def _openvino(subject: Subject, precision: str | None) -> Callable[[Rows], Runner]:
     if not is_installed("openvino"):
-        raise LookupError("not installed: python3 -m helpers setup --extra openvino")
+        raise LookupError("not installed: pip install openvino")
     import openvino
 
     settings: dict[str, object] = {"INFERENCE_NUM_THREADS": subject.threads, "NUM_STREAMS": 1}

@@ -26,7 +26,7 @@ GIB = 1024**3
 SETUP = "python3 -m helpers setup"
 # The packages whose versions decide whether the lessons run as written.
 CORE_PACKAGES = ["jupyterlab", "ipywidgets", "torch", "torchvision", "scikit-learn", "onnx", "onnxscript"]
-CORE_PACKAGES += ["onnxruntime", "netron", "bentoml", "locust", "numpy", "nbclient", "protobuf"]
+CORE_PACKAGES += ["onnxruntime", "netron", "bentoml", "fastapi", "locust", "numpy", "nbclient", "protobuf"]
 PORTS = {8888: "JupyterLab", 3000: "serve"}
 
 

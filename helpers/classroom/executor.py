@@ -73,7 +73,7 @@ def execute(
     started = time.monotonic()
     failure: Failure | None = None
     try:
-        asyncio.run(_run(client, notebook_seconds, {**os.environ, **(variables or {})}))
+        asyncio.run(_run(client, notebook_seconds, {**_as_for_learners(os.environ), **(variables or {})}))
     except CellExecutionError as error:
         trace = ANSI.sub("", error.traceback)
         line = re.search(r"(?:Cell In\[\d+\]|<ipython-input[^>]*>), line (\d+)", trace)
@@ -88,6 +88,11 @@ def execute(
     except (DeadKernelError, RuntimeError) as error:
         failure = _failure(DEAD_KERNEL, notebook, running[-1], None, str(error))
     return Execution(notebook, time.monotonic() - started, failure)
+
+
+def _as_for_learners(variables: Mapping[str, str]) -> dict[str, str]:
+    """Without the sign by which a kernel that pytest starts leaves out what libraries and children print."""
+    return {name: value for name, value in variables.items() if name != "PYTEST_CURRENT_TEST"}
 
 
 async def _run(client: NotebookClient, seconds: float, variables: Mapping[str, str]) -> None:

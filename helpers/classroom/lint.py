@@ -7,6 +7,7 @@ from pathlib import Path
 
 from helpers.classroom import notebook_file, regions
 from helpers.classroom.notebook_file import Cell, Notebook
+from helpers.classroom.package_lint import announces_extras_fully, uses_the_courses_packages
 from helpers.errors import UserError
 
 FIRST_CELL_NEEDS = ["**You will be able to**", "**Before this:**", "**Minutes:**"]
@@ -165,6 +166,8 @@ NOTEBOOK_RULES: list[Rule] = [
     opens_and_closes_well,
     has_headings_in_order,
     has_well_formed_regions,
+    uses_the_courses_packages,
+    announces_extras_fully,
 ]
 PROSE_RULES: list[Rule] = [has_alt_text, has_calm_prose]
 CODE_RULES: list[Rule] = [

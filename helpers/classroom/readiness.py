@@ -1,10 +1,12 @@
 """The second cell of every notebook: is this machine ready, and if not, what to do."""
 
+import logging
 import os
 import platform
 import warnings
 
 from helpers.classroom import doctor
+from helpers.progress_line import show_slow_cells
 
 # Warnings of the packages' own making, about their own code, at these pins: nothing that a
 # learner did or could mend. Warnings about the learner's code stay.
@@ -28,6 +30,9 @@ def ready() -> None:
         os.environ[name] = ",".join(filter(None, [os.environ.get(name), LOOPBACK]))
     for message in NOISE:
         warnings.filterwarnings("ignore", message=message)
+    # Fonts that this machine lacks, and a cache of fonts that is made once: the pictures come out all the same.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    show_slow_cells()
     found = list(doctor.problems(doctor.examine(quick=True)))
     for problem in found:
         print(f"Problem with {problem.name}: {problem.detail}\n  Remedy: {problem.remedy}")

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     runtime.add_argument("--without", nargs="+", default=[], metavar="NAME", help="contestants to leave out")
     engine = kinds.add_parser(
         "engine",
-        help="our server beside plain ASGI, BentoML, and FastAPI and LitServe if `setup --extra peers` was run",
+        help="our server beside plain ASGI, BentoML, FastAPI, and LitServe if `setup --extra peers` was run",
     )
     engine.add_argument(
         "--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS), help="default: all of them"

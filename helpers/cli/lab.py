@@ -1,4 +1,4 @@
-"""``lab``: open JupyterLab on the course."""
+"""``lab``: open JupyterLab on the learner's copies of lectures and exercises."""
 
 import argparse
 import os
@@ -6,18 +6,20 @@ import socket
 import sys
 from pathlib import Path
 
-from helpers.classroom.lessons import all_lessons
+from helpers.classroom.workbook import refresh
 from helpers.cli.continue_as import continue_as
 from helpers.cli.environment import variables
 from helpers.cli.ports import port_number
+from helpers.cli.start import again_command
 from helpers.errors import UserError
-from helpers.places import ROOT
+from helpers.places import ROOT, WORK
 
 SUMMARY = "open JupyterLab on the course"
 EXTRAS = ["course"]
 
 # JupyterLab asks every new user whether it may fetch news, and looks for updates: forty
-# learners without a network need neither. This folder switches the plugin off that does both.
+# learners without a network need neither. This folder switches the plugin off that does both, leaves
+# the file browser room for whole names, and keeps outputs out of the course's own notebooks.
 CONFIGURATION = Path(__file__).with_name("jupyter")
 
 
@@ -27,16 +29,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    lessons = all_lessons()
-    first = f"/lab/tree/notebooks/{lessons[0].lecture.name}" if lessons else "/lab"
+    if arguments.port is not None:
+        refuse_taken(arguments.port)
+    address = "/lab"
+    for original, copy in refresh(WORK):
+        if address == "/lab":  # the first lecture
+            # A workspace of its own: the usual one may still have tabs of other projects open.
+            address = f"/lab/workspaces/servelab/tree/{WORK.name}/{copy.path.name}"
+        if copy.outdated:
+            print(
+                f"{WORK.name}/{copy.path.name} has your changes, so it was left as it is; the course has a newer "
+                f"version. To get it beside yours: {again_command(original)}"
+            )
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}"]
-    command += [f"--LabApp.default_url={first}"]
+    command += [f"--LabApp.default_url={address}"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")  # in a container one is root, and Jupyter would refuse
     if arguments.no_browser:
         command.append("--no-browser")
     if arguments.port is not None:
-        refuse_taken(arguments.port)
         command.append(f"--port={arguments.port}")
     path = os.pathsep.join(filter(None, [str(CONFIGURATION), os.environ.get("JUPYTER_CONFIG_PATH")]))
     return continue_as(command, {**variables(), "JUPYTER_CONFIG_PATH": path}, ROOT)

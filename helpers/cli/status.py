@@ -5,9 +5,10 @@ import argparse
 from helpers.classroom.lessons import LessonFiles, all_lessons
 from helpers.classroom.outcome import CORRECT
 from helpers.classroom.progress import Progress, Record
-from helpers.classroom.workbook import copies_of
+from helpers.classroom.workbook import EXERCISE, Original, is_begun
 from helpers.cli.continue_as import continue_as
 from helpers.cli.environment import Environment
+from helpers.places import WORK
 
 SUMMARY = "show your progress so far"
 
@@ -38,7 +39,7 @@ def describe(lesson: LessonFiles, done: dict[str, Record]) -> list[str]:
     correct = sum(1 for name in tasks if done.get(name, {}).get("outcome") == CORRECT)
     if not tasks:
         state = "no exercise"
-    elif not copies_of(lesson) and not done:
+    elif not done and not is_begun(Original(lesson, EXERCISE), WORK):
         state = f"not begun: python3 -m helpers start {lesson.number}"
     else:
         state = f"{correct} of {len(tasks)} tasks correct"

@@ -22,7 +22,7 @@ def digits_cnn() -> "torch.nn.Module":
     import torch
 
     recipe = {"torch": torch.__version__, "seed": SEED, "epochs": EPOCHS, "threads": 1}
-    weights = kept("digits-cnn", recipe, train)
+    weights = kept("digits-cnn", recipe, train, "the digit classifier")
     model = untrained()
     model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
     return model.eval()

@@ -16,15 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helpers.places import lab_home
+from helpers.progress_line import ProgressLine
 
 Arrays = dict[str, NDArray[Any]]
 
 
-def kept(name: str, recipe: Mapping[str, object], make: Callable[[], Mapping[str, NDArray[Any]]]) -> Arrays:
+def kept(
+    name: str, recipe: Mapping[str, object], make: Callable[[], Mapping[str, NDArray[Any]]], title: str = ""
+) -> Arrays:
     """The arrays that ``make`` returns, made once for each recipe.
 
     ``recipe`` holds whatever decides how they turn out (versions, seeds, sizes): a
-    change of it makes them anew.
+    change of it makes them anew. ``title`` says what they are to a person who waits for them.
     """
     from filelock import FileLock
 
@@ -34,7 +37,9 @@ def kept(name: str, recipe: Mapping[str, object], make: Callable[[], Mapping[str
     if found is not None:
         return found
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
+    title = title or name
+    line = ProgressLine(f"Training {title}, once on this machine", f"Trained and kept {title} in")
+    with line, FileLock(path.with_suffix(".lock")):
         found = read_whole(path)  # another process may have made it meanwhile
         if found is None:
             found = dict(make())

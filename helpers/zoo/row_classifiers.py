@@ -70,7 +70,7 @@ def digits_keras() -> "keras.Model":
     import keras
 
     recipe = {"keras": keras.__version__, "seed": SEED, "epochs": KERAS_EPOCHS}
-    weights = kept("digits-keras", recipe, _train_keras)
+    weights = kept("digits-keras", recipe, _train_keras, "the Keras digit classifier")
     model = _untrained_keras()
     model.set_weights([weights[name] for name in sorted(weights)])
     return model

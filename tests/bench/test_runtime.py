@@ -52,7 +52,7 @@ def test_who_is_absent_says_why(subject: contestants.Subject, monkeypatch: pytes
     monkeypatch.setattr(contestants, "_compiled", no_compiler)
     found = all_contestants(subject)
     assert found.absent[COMPILED] == "InvalidCxxCompiler: No working C++ compiler found"
-    assert "setup --extra openvino" in found.absent["OpenVINO, float32"]
+    assert "pip install openvino" in found.absent["OpenVINO, float32"]
     assert LIMIT in found.ready and COMPILED not in found.ready
 
 

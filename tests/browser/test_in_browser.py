@@ -119,7 +119,8 @@ def page(chromium: Browser) -> Iterator[Page]:
 
 
 def output(page: Page, cell: int) -> Any:
-    return page.locator(".jp-Notebook .jp-Cell").nth(cell).locator(".jp-OutputArea-output")
+    """All that a cell shows, with the line of a cell that takes long."""
+    return page.locator(".jp-Notebook .jp-Cell").nth(cell).locator(".jp-Cell-outputArea")
 
 
 def test_the_notebook_shows_what_it_should(jupyter: Jupyter, page: Page) -> None:
@@ -149,9 +150,9 @@ def test_the_notebook_shows_what_it_should(jupyter: Jupyter, page: Page) -> None
     slider = explorer.get_by_role("slider")
     slider.focus()
     slider.press("ArrowRight")
-    expect(explorer).to_contain_text("measured with two")
+    expect(explorer).to_contain_text("measured with two", timeout=60_000)
     slider.press("End")
-    expect(explorer).to_contain_text("measured with four")
+    expect(explorer).to_contain_text("measured with four", timeout=60_000)
 
     expect_digits_by_mouse_and_keys(page, output(page, 8))
     panel = output(page, 9)

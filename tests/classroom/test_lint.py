@@ -52,6 +52,53 @@ BROKEN = {
     "characters long": good("x = '" + "a" * 100 + "'"),
 }
 
+# What needs ray, which is in the extra ``scale`` alone.
+RAY = ["import ray", "from ray import serve", "import os, ray.data as rows", "is_installed('ray')"]
+RAY += [
+    "text = '''\nimport asyncio\nfrom ray import serve\n'''",
+    "importlib.util.find_spec('ray')",
+    "if x:\n    import ray",
+]
+
+
+def announcing(command: str, *cells: str) -> dict[str, Any]:
+    made = good(*cells)
+    made["cells"][0]["source"] += f"\n\n**Optional:** `{command}` (3 minutes, 0.4 GB)"
+    return made
+
+
+@pytest.mark.parametrize("source", RAY)
+def test_a_package_outside_the_course_is_announced_in_the_first_cell(source: str, tmp_path: Path) -> None:
+    (found,) = lint(write(tmp_path, good(source)))
+    assert "ray is not in the course's environment" in found
+    assert lint(write(tmp_path, announcing("python3 -m helpers setup --extra peers", source))) != []
+    assert lint(write(tmp_path, announcing("python3 -m helpers setup --extra scale", source))) == []
+    assert lint(write(tmp_path, announcing("python -m pip install --no-deps ray==2.60.0", source))) == []
+
+
+@pytest.mark.parametrize("said", ["", " (3 minutes)", " (0.4 GB)"])
+def test_an_extra_is_announced_with_its_minutes_and_its_size(said: str, tmp_path: Path) -> None:
+    made = announcing("python3 -m helpers setup --extra scale")
+    made["cells"][0]["source"] += f" and `python3 -m helpers setup --extra peers`{said}"
+    (found,) = lint(write(tmp_path, made))
+    assert "names the extra 'peers' " in found and "without its minutes and its size" in found
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import fastapi, openvino",
+        "from torch import nn",
+        "import os",
+        "from helpers import store",
+        "import my_own_module",
+        "import lightgbm",
+        "print('from ray to gray')",
+    ],
+)
+def test_the_courses_packages_and_the_lessons_own_modules_need_no_announcement(source: str, tmp_path: Path) -> None:
+    assert lint(write(tmp_path, good(source))) == []
+
 
 @pytest.mark.parametrize("problem", BROKEN)
 def test_a_broken_rule_is_named(problem: str, tmp_path: Path) -> None:

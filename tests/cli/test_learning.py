@@ -5,47 +5,67 @@ from pathlib import Path
 
 import pytest
 
-from helpers.classroom import workbook
+from helpers.classroom import notebook_file
 from helpers.classroom.progress import Progress
-from helpers.cli import build, main, start, status
+from helpers.cli import build, lab, main, start, status
 from helpers.places import EXERCISES
 
 
 @pytest.fixture
 def work(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "work"
-    monkeypatch.setattr(start.start, "__defaults__", (False, folder))
-    monkeypatch.setattr(workbook.copies_of, "__defaults__", (folder,))
+    for module in (start, status, lab):
+        monkeypatch.setattr(module, "WORK", folder)
     return folder
+
+
+def solve(copy: Path) -> bytes:
+    """Work in a copy: one cell more."""
+    mine = notebook_file.read(copy)
+    mine["cells"].append(mine["cells"][1] | {"id": "mine", "source": "mine = 1"})
+    notebook_file.write(copy, mine)
+    return copy.read_bytes()
 
 
 def test_start_copies_and_says_where(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["start", "01"]) == 0
-    copy = work / "01_export.ipynb"
-    assert copy.read_bytes() == (EXERCISES / copy.name).read_bytes()
+    copy = work / "01_export_2_exercise.ipynb"
+    original, copied = (notebook_file.read(path) for path in (EXERCISES / "01_export.ipynb", copy))
+    assert copied["cells"] == original["cells"]
     assert str(copy) in capsys.readouterr().out
+    assert main(["start", "01", "--lecture"]) == 0
+    assert str(work / "01_export_1_lecture.ipynb") in capsys.readouterr().out
 
 
 def test_start_never_overwrites(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["start", "1"])
-    copy = work / "01_export.ipynb"
-    mine = json.loads(copy.read_text()) | {"mine": True}
-    copy.write_text(json.dumps(mine))
+    copy = work / "01_export_2_exercise.ipynb"
+    mine = solve(copy)
     assert main(["start", "export"]) == 0
-    assert json.loads(copy.read_text()) == mine
+    assert copy.read_bytes() == mine
     assert "as you left it" in capsys.readouterr().out
     assert main(["start", "01", "--again"]) == 0
-    assert json.loads(copy.read_text()) == mine
-    assert (work / "01_export-2.ipynb").exists()
+    assert copy.read_bytes() == mine
+    assert (work / "01_export_2_exercise-2.ipynb").exists()
 
 
 def test_start_recognises_a_copy_under_another_number(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["start", "01"])
-    (work / "01_export.ipynb").rename(work / "03_export.ipynb")
+    solve((work / "01_export_2_exercise.ipynb").rename(work / "03_export.ipynb"))
     capsys.readouterr()
     main(["start", "01"])
     assert "03_export.ipynb is as you left it" in capsys.readouterr().out
-    assert not (work / "01_export.ipynb").exists()
+    assert not (work / "01_export_2_exercise.ipynb").exists()
+
+
+def test_a_copy_that_lab_made_is_not_yet_begun(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["start", "01"])
+    capsys.readouterr()
+    main(["status", "01"])
+    assert "not begun: python3 -m helpers start 01" in capsys.readouterr().out
+    solve(work / "01_export_2_exercise.ipynb")
+    main(["status", "01"])
+    assert "0 of 6 tasks correct" in capsys.readouterr().out
 
 
 def test_status_shows_what_was_done(work: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""FastAPI with pydantic, as its tutorial teaches it. Needs the extra ``peers``."""
+"""FastAPI with pydantic, as its tutorial teaches it."""
 
 import sys
 from typing import Any
