@@ -126,7 +126,7 @@ def target_digest(named: str, folder: Path) -> str:
     """By what the target is known again: its code, its models, and the packages that it runs on."""
     found = needs.find(named, folder)
     digest = sha256(repr([named, sorted(found.packages.items())]).encode())
-    for module in found.modules:
+    for module in (*found.modules, *found.files):
         digest.update(f"{module} {sha256((folder / module).read_bytes()).hexdigest()}\n".encode())
     for tag, version in sorted(found.models.items()):
         digest.update(f"{tag} {version} {Store().get(version).record.digest}\n".encode())
