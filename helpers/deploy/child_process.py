@@ -20,7 +20,8 @@ class ChildProcess:
     """Started on entry; on exit whatever of its process group still runs is killed."""
 
     def __init__(self, command: Sequence[str], cwd: Path, environment: Mapping[str, str], seconds: float) -> None:
-        self._stderr = tempfile.TemporaryFile("a+b")  # appending, so that reading here moves nothing for the writer
+        # Appending, so that reading here moves nothing for the writer. It is closed on exit.
+        self._stderr = tempfile.TemporaryFile("a+b")  # noqa: SIM115
         self._ends = time.monotonic() + seconds
         self._process = subprocess.Popen(
             command,

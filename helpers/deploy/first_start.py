@@ -21,14 +21,11 @@ STOP_SECONDS = 20.0
 ISOLATED = """\
 import runpy, site, sys, sysconfig
 from pathlib import Path
-sites = [*site.getsitepackages(), site.getusersitepackages(), *map(sysconfig.get_path, ("stdlib", "platstdlib"))]
-def holds_packages(entry):
-    path = Path(entry or ".").resolve()
-    return entry.endswith(".zip") or any(path.glob("*.dist-info")) or path in map(Path.resolve, map(Path, sites))
-kept = [entry for entry in sys.path if holds_packages(entry)]
-sys.path[:] = [each for each in sys.path if any(Path(each or ".").resolve().is_relative_to(entry) for entry in
-               [Path(entry).resolve() for entry in kept])]
-sys.meta_path[:] = [finder for finder in sys.meta_path if not getattr(finder, "__module__", "").startswith("__editable__")]
+places = [*site.getsitepackages(), site.getusersitepackages(), *map(sysconfig.get_path, ("stdlib", "platstdlib"))]
+places += [entry for entry in sys.path if entry.endswith(".zip") or any(Path(entry or ".").glob("*.dist-info"))]
+places = [Path(place).resolve() for place in places]
+sys.path[:] = [entry for entry in sys.path if any(Path(entry or ".").resolve().is_relative_to(each) for each in places)]
+sys.meta_path[:] = [each for each in sys.meta_path if not getattr(each, "__module__", "").startswith("__editable__")]
 runpy.run_path("run.py", run_name="__main__")
 """
 

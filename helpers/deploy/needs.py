@@ -170,7 +170,7 @@ def package_folder(name: str, file: Path) -> Path | None:
 
 
 def _declared(services: list[type], own: dict[str, Path], folder: Path) -> dict[str, tuple[str, ...]]:
-    found = {}
+    found: dict[str, tuple[str, ...]] = {}
     for cls in services:
         spec = spec_of(cls)
         if spec is not None and spec.files and (file := own.get(cls.__module__)):

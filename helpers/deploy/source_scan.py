@@ -77,10 +77,10 @@ def _imports(
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             counts = True
         if isinstance(node, ast.Try) and any(_catches_absence(each) for each in node.handlers):
-            for each in node.body:
-                yield from visit(each, counts, True)
-            for each in (*node.handlers, *node.orelse, *node.finalbody):
-                yield from visit(each, counts, guarded)
+            for inside in node.body:
+                yield from visit(inside, counts, True)
+            for other in (*node.handlers, *node.orelse, *node.finalbody):
+                yield from visit(other, counts, guarded)
             return
         if counts:
             yield from ((module, node.lineno, guarded) for module in _imported(node, name, folder))  # type: ignore[attr-defined]
