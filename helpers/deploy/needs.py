@@ -22,6 +22,7 @@ from helpers.deploy.file_access import FileAccess
 from helpers.deploy.requirements import closure, distributions_of
 from helpers.engine.composition import Services
 from helpers.engine.endpoint import Endpoint
+from helpers.engine.own_modules import file_of, own_modules, package_folder
 from helpers.engine.registry import Registry
 from helpers.engine.service import spec_of
 from helpers.engine.targets import Target, name_of, resolve
@@ -101,7 +102,7 @@ def look(target: str, folder: Path) -> Needs:
         values = [value for api in spec.apis.values() for value in (*api.parameters.values(), api.result)]
         names |= {"pillow"} if any(isinstance(value, ImageValue) for value in values) else set()
         names |= distributions_of(loaded)
-    own = _own_modules(folder)
+    own = own_modules(folder)
     return Needs(
         name_of(resolved).split(":")[0],
         tuple(sorted({_inside(path, folder) for path in own.values()})),
@@ -146,29 +147,6 @@ def _note_models(models: dict[str, str]) -> None:
     Store.get = noted  # type: ignore[method-assign]
 
 
-def _own_modules(folder: Path) -> dict[str, Path]:
-    """The modules that were loaded from the service's folder, by name."""
-    found = {}
-    for name, module in list(sys.modules.items()):
-        path = _file_of(module)
-        if path is not None and _is_in(path, folder) and not path.is_relative_to(ROOT / "helpers"):
-            hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-            if not hidden and not path.is_relative_to(sys.prefix):
-                found[name] = path
-    return found
-
-
-def package_folder(name: str, file: Path) -> Path | None:
-    """The outermost package that a module belongs to: its folder; none for a module that stands alone.
-
-    Folders without ``__init__.py`` count from the one in which the module itself lies, since those above it may
-    hold anything.
-    """
-    depth = len(name.split(".")) - (0 if file.stem == "__init__" else 1)
-    above = [file.parents[at] for at in reversed(range(depth))]  # the outermost first
-    return next((each for each in above if (each / "__init__.py").exists()), above[-1] if above else None)
-
-
 def _declared(services: list[type], own: dict[str, Path], folder: Path) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for cls in services:
@@ -184,18 +162,13 @@ def _elsewhere(loaded: set[str], own: dict[str, Path]) -> dict[str, str]:
     installed = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     found = {}
     for name in loaded - own.keys():
-        path = _file_of(sys.modules.get(name))
+        path = file_of(sys.modules.get(name))
         known = [*installed, ROOT / "helpers"]
         if path is not None and "." not in name and not any(path.is_relative_to(each) for each in known):
             home = path.parent.parent if path.stem == "__init__" else path.parent
             if not any(home.glob("*.dist-info")):
                 found[name] = str(home)
     return dict(sorted(found.items()))
-
-
-def _file_of(module: Any) -> Path | None:
-    file = getattr(module, "__file__", None)
-    return Path(os.path.abspath(file)) if isinstance(file, str) else None  # noqa: PTH100 (a link keeps its own name)
 
 
 def _is_in(path: Path, folder: Path) -> bool:

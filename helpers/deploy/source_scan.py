@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from helpers.deploy.needs import package_folder
+from helpers.engine.own_modules import package_folder
 
 MISSING_MODULE = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
 LOADERS = {"load", "depends"}  # of the store, and of a service

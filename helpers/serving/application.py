@@ -42,6 +42,7 @@ class Settings:
     timeout: float = 30.0
     grace: int = 10  # seconds for what was accepted, when the server stops
     log_requests: bool = False
+    device: str = "cpu"  # what models run on that name nothing else
 
 
 @dataclass(frozen=True)
