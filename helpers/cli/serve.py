@@ -38,7 +38,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--device",
-        default="cpu",
         metavar="NAME",
         help="what models run on: cpu (default), cuda, cuda:1, openvino, coreml, …; refused if it is not here",
     )

@@ -31,7 +31,8 @@ def run(
 
     ``reload`` takes up changes of the services' source files while it serves.
     """
-    use_device(settings.device)
+    if settings.device is not None:  # before a module is imported, which may load a model
+        use_device(settings.device)
     if reload:  # a file that is changed twice in a second must not be taken from its bytecode
         sys.dont_write_bytecode = True
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"

@@ -32,7 +32,8 @@ def work(
     """A worker's whole life."""
     write_to_stderr(settings.log_requests)
     try:
-        use_device(settings.device)
+        if settings.device is not None:
+            use_device(settings.device)
         served = [resolve(target) for target in targets]
 
         def when_ready() -> None:
