@@ -23,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     runtime.add_argument(
         "--models", nargs="+", choices=MODELS, default=list(MODELS), help="which of them; default: all"
     )
-    runtime.add_argument("--batches", nargs="+", type=positive, default=[1, 4, 16, 64], help="rows in a call; default: 1 4 16 64")
+    runtime.add_argument(
+        "--batches", nargs="+", type=positive, default=[1, 4, 16, 64], help="rows in a call; default: 1 4 16 64"
+    )
     runtime.add_argument("--threads", type=positive, default=1, help="for each contestant; default: 1")
     runtime.add_argument("--seconds", type=float, default=3.0, help="for each model and batch size; default: 3")
     runtime.add_argument("--without", nargs="+", default=[], metavar="NAME", help="contestants to leave out")

@@ -27,7 +27,7 @@ from helpers.engine.registry import Registry
 from helpers.engine.service import spec_of
 from helpers.engine.targets import Target, name_of, resolve
 from helpers.errors import UserError
-from helpers.places import ROOT
+from helpers.places import ROOT, lab_home
 from helpers.serving.describe.document import document
 from helpers.store import Store
 from helpers.wire.values import ImageValue
@@ -103,15 +103,16 @@ def look(target: str, folder: Path) -> Needs:
         names |= {"pillow"} if any(isinstance(value, ImageValue) for value in values) else set()
         names |= distributions_of(loaded)
     own = own_modules(folder)
+    packages = [package_folder(*each) for each in own.items()]
     return Needs(
         name_of(resolved).split(":")[0],
         tuple(sorted({_inside(path, folder) for path in own.values()})),
         closure(names - OWN),
         dict(sorted(models.items())),
         openapi,
-        files=tuple(sorted(access.read - access.written)),
+        files=tuple(sorted(name for name in access.read - access.written if _is_data(folder / name))),
         written=tuple(sorted(access.written)),
-        folders=tuple(sorted({_inside(found, folder) for each in own.items() if (found := package_folder(*each))})),
+        folders=tuple(sorted({_inside(each, folder) for each in packages if each and _is_in(each, folder)})),
         roots=tuple(_inside(Path(each), folder) for each in dict.fromkeys(sys.path) if _is_in(Path(each), folder)),
         declared=_declared(services, own, folder),
         elsewhere=_elsewhere(loaded, own),
@@ -169,6 +170,12 @@ def _elsewhere(loaded: set[str], own: dict[str, Path]) -> dict[str, str]:
             if not any(home.glob("*.dist-info")):
                 found[name] = str(home)
     return dict(sorted(found.items()))
+
+
+def _is_data(path: Path) -> bool:
+    """False for what is not the service's own: this kit, its store, Python's environment, and bytecode."""
+    others = (ROOT / "helpers", lab_home(), Path(sys.prefix), Path(sys.base_prefix))
+    return "__pycache__" not in path.parts and not any(path.is_relative_to(each) for each in others)
 
 
 def _is_in(path: Path, folder: Path) -> bool:

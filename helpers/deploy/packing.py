@@ -95,7 +95,7 @@ def bundle(
     found = needs.find(target, folder, seconds)
     found = replace(found, packages=dict(sorted((found.packages | added).items())))
     mentions = scan(folder, found.modules, found.roots)
-    avoid = [into.resolve(), lab_home()]
+    avoid = [each for each in (into.resolve(), lab_home(), ROOT / "helpers") if each.parent.is_relative_to(folder)]
     contents = collect(
         folder,
         [*found.modules, *mentions.modules],

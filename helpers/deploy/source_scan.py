@@ -41,29 +41,27 @@ def scan(folder: Path, modules: Sequence[str], roots: Sequence[str]) -> Mentions
         except (OSError, SyntaxError, ValueError):
             continue
         _literals(tree, name, folder, found)
-        for module, line, guarded in _imports(tree, name, places, folder, was_loaded):
-            own = _own_files(module, places)
+        for module, line, guarded in _imports(tree, name, was_loaded):
+            top = module.partition(".")[0]
+            own = _own_files(module, places) if top != "helpers" else []
             for path in own:
                 inside = path.relative_to(folder).as_posix()
-                package = (
-                    package_folder(module, path) if len(module.split(".")) > 1 or path.stem == "__init__" else None
-                )
+                package = package_folder(module, path)
                 if package is not None and package.is_relative_to(folder):
                     found.folders.append(package.relative_to(folder).as_posix())
                 if inside not in seen:
                     seen.add(inside)
                     found.modules.append(inside)
                     todo.append((inside, False))
-            top = module.partition(".")[0]
-            is_own = any((place / top).is_dir() or (place / f"{top}.py").is_file() for place in places)
+            is_own = top != "helpers" and any(
+                (place / top).is_dir() or (place / f"{top}.py").is_file() for place in places
+            )
             if not is_own and not guarded and top not in sys.stdlib_module_names:
                 found.imports.setdefault(top if top != "helpers" else module, f"{name}, line {line}")
     return found
 
 
-def _imports(
-    tree: ast.AST, name: str, places: Sequence[Path], folder: Path, was_loaded: bool
-) -> Iterator[tuple[str, int, bool]]:
+def _imports(tree: ast.AST, name: str, was_loaded: bool) -> Iterator[tuple[str, int, bool]]:
     """Modules, the lines that import them, and whether their absence is caught.
 
     Of a module that was loaded only imports inside functions count: the others have run.
@@ -83,14 +81,14 @@ def _imports(
                 yield from visit(other, counts, guarded)
             return
         if counts:
-            yield from ((module, node.lineno, guarded) for module in _imported(node, name, folder))  # type: ignore[attr-defined]
+            yield from ((module, node.lineno, guarded) for module in _imported(node, name))  # type: ignore[attr-defined]
         for child in ast.iter_child_nodes(node):
             yield from visit(child, counts, guarded)
 
     yield from visit(tree, not was_loaded, False)
 
 
-def _imported(node: ast.AST, name: str, folder: Path) -> list[str]:
+def _imported(node: ast.AST, name: str) -> list[str]:
     match node:
         case ast.Import(names=names):
             return [each.name for each in names]

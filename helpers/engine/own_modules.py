@@ -26,8 +26,10 @@ def package_folder(name: str, file: Path) -> Path | None:
     Folders without ``__init__.py`` count from the one in which the module itself lies, since those above it may
     hold anything.
     """
-    depth = len(name.split(".")) - (0 if file.stem == "__init__" else 1)
-    above = [file.parents[at] for at in reversed(range(depth))]  # the outermost first
+    parts = name.split(".") if file.stem == "__init__" else name.split(".")[:-1]
+    above = list(file.parents)[: len(parts)][::-1]  # the outermost first
+    if [each.name for each in above] != parts:  # loaded in a way of its own
+        return None
     return next((each for each in above if (each / "__init__.py").exists()), above[-1] if above else None)
 
 

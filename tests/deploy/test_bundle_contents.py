@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -418,6 +419,24 @@ def test_the_command_takes_what_is_named(code: Path, monkeypatch: pytest.MonkeyP
     (made,) = map(Bundle.read, (code / "bundles").iterdir())
     assert "app/labels.txt" in made.files and "pyyaml" in made.packages
     assert any(name.startswith("lab/store/spare/") for name in made.files)
+
+
+def test_in_a_checkout_its_own_modules_and_its_store_are_not_taken_for_the_services(code: Path, tmp_path: Path) -> None:
+    """The folder of the service is that of ``helpers`` too, as in a clone."""
+    late = "from helpers.convert import to_onnx"
+    written(code, {"shop.py": module(f"(store.load('net'), {BESIDE})[1]", before=late), "labels.txt": "good"})
+    shutil.copytree(ROOT / "helpers", code / "helpers", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(tmp_path / "lab", code / "lab")
+    known = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    known |= {"SERVELAB_HOME": str(code / "lab")}
+    program = "from helpers.deploy import bundle; from pathlib import Path; bundle('shop:Shop', Path('out'))"
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=code, env=known, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    (made,) = map(Bundle.read, (code / "out").iterdir())
+    assert {name for name in made.files if name.startswith("app/")} == {"app/shop.py", "app/labels.txt"}
+    assert "imports helpers.convert, which is not a part" in ran.stdout
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "soon"])
