@@ -173,7 +173,7 @@ def running(made: Path, before: Sequence[str] = (), **variables: str) -> Iterato
 # While it is written.
 
 KILLED = """
-import os, pathlib, runpy, signal, sys
+import os, pathlib, runpy, shutil, signal, sys
 left = int(os.environ["LEFT"])
 
 def dying(original):
@@ -187,6 +187,7 @@ def dying(original):
 
 for name in ("write_bytes", "write_text", "replace"):
     setattr(pathlib.Path, name, dying(getattr(pathlib.Path, name)))
+shutil.copyfile = dying(shutil.copyfile)
 sys.argv = ["helpers", *sys.argv[1:]]
 runpy.run_module("helpers", run_name="__main__")
 """
