@@ -18,10 +18,14 @@ WORKLOADS = ("tiny", "wide", "image")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    kinds = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    kinds = parser.add_subparsers(dest="what", required=True, metavar="WHAT", help="one of:")
     runtime = kinds.add_parser("runtime", help="torch, ONNX Runtime in its ways, OpenVINO if it is installed")
-    runtime.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), help="default: all of them")
-    runtime.add_argument("--batches", nargs="+", type=positive, default=[1, 4, 16, 64], help="default: 1 4 16 64")
+    runtime.add_argument(
+        "--models", nargs="+", choices=MODELS, default=list(MODELS), help="which of them; default: all"
+    )
+    runtime.add_argument(
+        "--batches", nargs="+", type=positive, default=[1, 4, 16, 64], help="rows in a call; default: 1 4 16 64"
+    )
     runtime.add_argument("--threads", type=positive, default=1, help="for each contestant; default: 1")
     runtime.add_argument("--seconds", type=float, default=3.0, help="for each model and batch size; default: 3")
     runtime.add_argument("--without", nargs="+", default=[], metavar="NAME", help="contestants to leave out")
@@ -30,13 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="our server beside plain ASGI, BentoML, FastAPI, and LitServe if `setup --extra peers` was run",
     )
     engine.add_argument(
-        "--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS), help="default: all of them"
+        "--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS), help="which of them; default: all"
     )
     engine.add_argument("--rounds", type=positive, default=3, help="turns for each contestant; default: 3")
     engine.add_argument("--seconds", type=float, default=3.0, help="for each turn, 1 or more; default: 3")
     engine.add_argument("--without", nargs="+", default=[], metavar="NAME", help="contestants to leave out")
     soak = kinds.add_parser("soak", help="a server under honest and hostile load for minutes: memory, speed, errors")
-    soak.add_argument("--minutes", type=float, default=10.0, help="default: 10")
+    soak.add_argument("--minutes", type=float, default=10.0, help="how long; default: 10")
     soak.add_argument("--workers", type=positive, default=2, help="of the server; default: 2")
 
 

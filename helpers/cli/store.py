@@ -14,9 +14,23 @@ if TYPE_CHECKING:
 SUMMARY = "keep models by name and version: add, list, show, alias, remove"
 EXTRAS: list[str] = []  # the lean core is enough
 
+EXAMPLES = """
+for example:
+  python3 -m helpers store add digits digits.onnx --label stage=trial
+  python3 -m helpers store list
+  python3 -m helpers store alias digits:1 prod
+  python3 -m helpers store show digits:prod
+  python3 -m helpers store remove digits:1
+
+python3 -m helpers store WHAT --help tells more about one of them. The store lies in .lab/store, or in the folder
+that the variable SERVELAB_HOME names.
+"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    kinds = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
+    kinds = parser.add_subparsers(dest="what", required=True, metavar="WHAT", help="one of:")
     add = kinds.add_parser("add", help="keep an ONNX file, or a SavedModel's folder, as a new version")
     add.add_argument("name", help="the model's name: digits")
     add.add_argument("file", type=Path, help="FILE.onnx, with its weights beside it if it has a second file")

@@ -1,12 +1,12 @@
 """Older forms of delivery: a Python package with a command line, made from a bundle.
 
-FOLDER/NAME-RELEASE/
+FOLDER/NAME-RELEASE-py3-none-any.whl    the same bundle gives the same bytes
+FOLDER/NAME-RELEASE/                    what it was built from
     pyproject.toml               built by flit; asks for exactly the packages of the bundle
     README.md
     servelab_NAME/__init__.py
     servelab_NAME/__main__.py    NAME serve, NAME predict
     servelab_NAME/bundle/        the bundle, which still refuses to start when one of its files was changed
-    dist/*.whl                   the same bundle gives the same bytes
 """
 
 import json
@@ -49,6 +49,22 @@ dependencies = [
 [tool.flit.module]
 name = "{module}"
 """
+INIT = '''\
+"""The service {target}, packed by ServeLab.
+
+    python -m {module} serve --port 3000
+    uvicorn --factory {module}:application      a server of another kind
+"""
+
+from typing import Any
+
+
+def application() -> Any:
+    """The service as an ASGI application; the files of the bundle are checked first."""
+    from {module}.__main__ import bundle_entry
+
+    return bundle_entry().application()
+'''
 README = """\
 # {name}
 
@@ -62,7 +78,8 @@ pip install {name}-{release}-py3-none-any.whl
 ```
 
 `request.json` holds what would be sent to the service over HTTP. The files are checked at each start:
-one that was changed is refused.
+one that was changed is refused. The module to import is `{module}`: `python -m {module}` is the command too, and
+`{module}.application()` gives the service as an ASGI application.
 """
 
 
@@ -72,6 +89,7 @@ class Package:
 
     folder: Path
     name: str
+    module: str
     release: str
     wheel: Path
     bundle: Bundle
@@ -87,17 +105,23 @@ def package(
     name = _name_for(bundle, name)
     if not re.fullmatch(r"\d+(\.\d+)*((a|b|rc)\d+)?", release):
         raise UserError(f"{release!r} is no release.", "write it as 1.0, 1.0.2 or 2.0rc1.", 2)
-    whole = into / f"{name}-{release}"
-    if whole.exists():
-        raise UserError(f"{whole} is there already.", "a release does not change: name another with --release.", 2)
+    module = f"servelab_{name.replace('-', '_')}"  # no module of the service's, which lies inside, is called so
+    whole, wheel = into / f"{name}-{release}", into / f"{name.replace('-', '_')}-{release}-py3-none-any.whl"
+    for there in (whole, wheel):
+        if there.exists():
+            raise UserError(f"{there} is there already.", "a release does not change: name another with --release.", 2)
     with unfinished(into, ".package-") as place:
         beside = place / "project"
-        _write(beside, bundle, name, release)
+        _write(beside, bundle, name, module, release)
         say(f"building {name} {release}")
-        _build(beside)
+        built = _build(beside, place / "dist")
         beside.replace(whole)
-    (wheel,) = (whole / "dist").glob("*.whl")
-    return Package(whole, name, release, wheel, bundle)
+        try:
+            built.replace(wheel)
+        except OSError:
+            shutil.rmtree(whole)
+            raise
+    return Package(whole, name, module, release, wheel, bundle)
 
 
 def installed(made: Package, folder: Path) -> Path:
@@ -139,8 +163,7 @@ def _name_for(bundle: Bundle, name: str | None) -> str:
     return found
 
 
-def _write(beside: Path, bundle: Bundle, name: str, release: str) -> None:
-    module = f"servelab_{name.replace('-', '_')}"  # no module of the service's, which lies inside, is called so
+def _write(beside: Path, bundle: Bundle, name: str, module: str, release: str) -> None:
     about = json.loads((bundle.path / "bundle.json").read_text("utf-8"))
     windows = {"uvloop": "; sys_platform != 'win32'"}
     asked = (f'    "{each}=={version}{windows.get(each, "")}",' for each, version in sorted(bundle.packages.items()))
@@ -152,7 +175,7 @@ def _write(beside: Path, bundle: Bundle, name: str, release: str) -> None:
         shutil.copyfile(bundle.path / each, target)
     _text(beside / "pyproject.toml", PROJECT.format(**told, python=about["python"], dependencies="\n".join(asked)))
     _text(beside / "README.md", README.format(**told))
-    _text(inside / "__init__.py", f'"""The service {bundle.target}, packed by ServeLab."""\n')
+    _text(inside / "__init__.py", INIT.format(**told))
     _text(inside / "__main__.py", Path(package_command.__file__).read_text("utf-8"))
 
 
@@ -160,9 +183,13 @@ def _text(path: Path, text: str) -> None:
     path.write_text(text, "utf-8", newline="\n")
 
 
-def _build(project: Path) -> None:
-    command = [sys.executable, "-m", "flit_core.wheel", "--outdir", str(project / "dist"), str(project)]
+def _build(project: Path, into: Path) -> Path:
+    """The wheel of a project."""
+    into.mkdir()
+    command = [sys.executable, "-m", "flit_core.wheel", "--outdir", str(into), str(project)]
     told = os.environ | {"SOURCE_DATE_EPOCH": EARLIEST}
     ran = subprocess.run(command, env=told, capture_output=True, text=True, check=False)
     if ran.returncode != 0:
         raise UserError(f"flit did not build it: {(ran.stderr.strip().splitlines() or ['?'])[-1]}", "see its message.")
+    (wheel,) = into.glob("*.whl")
+    return wheel

@@ -46,12 +46,12 @@ def main() -> int:
 
 def _serve(host: str, port: int, workers: int) -> int:
     os.environ |= {"HOST": host, "PORT": str(port), "WORKERS": str(workers)}
-    return int(_entry().main([]))
+    return int(bundle_entry().main([]))
 
 
 def _predict(file: Path, path: str | None) -> int:
     """Ask a server that is here for this one request: its way is the same, and so is its answer."""
-    entry = _entry()
+    entry = bundle_entry()
     try:
         target, body = entry.prepared(), sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     except entry.Refused as error:
@@ -82,7 +82,7 @@ def _predict(file: Path, path: str | None) -> int:
     return 0
 
 
-def _entry() -> Any:
+def bundle_entry() -> Any:
     """The bundle's own run.py, which checks its files before it imports any of them."""
     spec = importlib.util.spec_from_file_location("servelab_run", HERE / "run.py")
     assert spec is not None and spec.loader is not None

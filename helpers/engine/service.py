@@ -15,7 +15,7 @@ without a server, and so does a service that depends on others.
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints, overload
 
@@ -74,6 +74,7 @@ class ServiceSpec:
     timeout: float
     most_waiting: int
     finite_only: bool
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,12 +116,15 @@ def service(
     timeout: float = 30.0,
     most_waiting: int = 1024,
     finite_only: bool = False,
+    files: Sequence[str] = (),
 ) -> Any:
     """Make a class a service.
 
     ``threads`` is how many calls of one method may run at once, ``timeout`` how many seconds a
     caller waits at most, ``most_waiting`` how many rows may wait for a method before further
-    ones are turned away. ``finite_only`` refuses NaN and infinite numbers in tensors.
+    ones are turned away. ``finite_only`` refuses NaN and infinite numbers in tensors. ``files`` names
+    what a bundle of the service must hold besides its code: files, folders or patterns such as
+    ``data/*.txt``, relative to the service's module.
     """
 
     def mark(cls: C) -> C:
@@ -128,6 +132,8 @@ def service(
             raise TypeError(f"@service is put before a class, and its settings are named; it got {cls!r}")
         if not (min(workers, threads, most_waiting) >= 1 and timeout > 0):
             raise TypeError(f"{cls.__name__}: workers, threads and most_waiting are 1 or more, and timeout above 0")
+        if isinstance(files, str) or not all(isinstance(each, str) for each in files):
+            raise TypeError(f"{cls.__name__}: files is {files!r}; it is a list of paths, as in files=['labels.txt']")
         apis = {}
         for attribute, method in inspect.getmembers_static(cls):
             marked = getattr(getattr(method, "__func__", method), _MARK, None)
@@ -135,7 +141,8 @@ def service(
                 apis[attribute] = _api_of(attribute, method, marked, cls)
         if not apis:
             raise TypeError(f"{cls.__name__} serves nothing: mark a method with @api")
-        spec = ServiceSpec(name or cls.__name__, cls, apis, workers, threads, timeout, most_waiting, finite_only)
+        numbers = (workers, threads, timeout, most_waiting)
+        spec = ServiceSpec(name or cls.__name__, cls, apis, *numbers, finite_only, tuple(files))
         setattr(cls, _MARK, spec)
         return cls
 

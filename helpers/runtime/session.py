@@ -75,13 +75,14 @@ class Session:
     def __init__(
         self,
         model: Path | str | bytes,
-        providers: Sequence[str] = ("cpu",),
+        providers: Sequence[str] | None = None,
         options: Options | None = None,
     ) -> None:
         self.model = model
         self.options = options or Options()
+        providers = (provider_names.default_device(),) if providers is None else providers
         wanted = provider_names.resolve(providers)
-        self.runtime = open_model(model, self.options.for_runtime(), wanted)
+        self.runtime = open_model(model, self.options.for_runtime(), provider_names.with_options(providers))
         self.runtime.disable_fallback()  # a failing provider raises, and is not replaced half-way
         provider_names.expect_honoured(wanted, self.runtime.get_providers())
         self.providers = [provider_names.short_name(name) for name in wanted]
@@ -168,7 +169,9 @@ class Binding:
 
 
 def open_model(
-    model: Path | str | bytes, options: onnxruntime.SessionOptions, providers: list[str]
+    model: Path | str | bytes,
+    options: onnxruntime.SessionOptions,
+    providers: Sequence[str | tuple[str, dict[str, str]]],
 ) -> onnxruntime.InferenceSession:
     """ONNX Runtime's session, or one sentence about why there is none."""
     name = "the model" if isinstance(model, bytes) else str(model)

@@ -18,6 +18,7 @@ from helpers.engine.registry import Registry
 from helpers.engine.targets import Target
 from helpers.engine.tasks import Tasks
 from helpers.errors import UserError
+from helpers.runtime.providers import use_device
 from helpers.serving import (
     asgi,
     describe,
@@ -42,6 +43,7 @@ class Settings:
     timeout: float = 30.0
     grace: int = 10  # seconds for what was accepted, when the server stops
     log_requests: bool = False
+    device: str | None = None  # what models run on that name nothing else; without it, the process's default
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ class Application:
     ) -> None:
         self.targets = list(targets)
         self.settings = settings
+        if settings.device is not None:
+            use_device(settings.device)
         self.registry = Registry(store, settings.threads, settings.finite_only)
         self.services = Services(self.registry)
         self.tasks = Tasks(shared.tasks if shared else None)

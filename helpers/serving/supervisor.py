@@ -7,37 +7,36 @@ one they wait for another.
 
 Each worker has a pipe to the supervisor. Through it, it says that it answers, or why it cannot.
 That the pipe closes is the sign to come to an end: the supervisor closes it, or was killed.
+
+With ``reload``, a change of the services' source files starts as many new workers beside the old ones. The old
+ones end, and answer what they have accepted, when all of the new ones are ready; if one of them cannot start,
+the old ones go on.
 """
 
-import asyncio
 import contextlib
 import multiprocessing
-import shutil
 import signal
 import socket
-import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import NoReturn
 
-from helpers.engine.logs import log, write_to_stderr
-from helpers.engine.metrics import LIVE, retire
-from helpers.engine.targets import resolve
+from helpers.engine.logs import log
+from helpers.engine.metrics import retire
 from helpers.engine.tasks import mark_lost
 from helpers.errors import UserError
 from helpers.serving.application import Settings, Shared
-from helpers.serving.server import Server, end_in_time, new_loop
+from helpers.serving.source_files import SourceFiles
 from helpers.serving.turns import NOT_YET, Counts
+from helpers.serving.worker import work
 
 TRIES = 3  # deaths in a row of workers that never answered: the next would not either
 LOOK_SECONDS = 1.0  # a worker's own children may hold its pipe open when it dies
+RELOAD_SECONDS = 0.5  # from one look at the source files to the next
 
 
 @dataclass
@@ -47,13 +46,22 @@ class _Worker:
     pipe: Connection
     ready: bool = False
     error: UserError | None = None
+    folders: tuple[str, ...] = ()  # of its source files
+
+    @property
+    def place(self) -> int:
+        """Its number among the counts of connections."""
+        return self.shared.connections.own
 
     def hear(self) -> None:
         """What it has said meanwhile: that it answers, or why it cannot."""
         with contextlib.suppress(EOFError, OSError):
             while self.pipe.poll():
-                told = self.pipe.recv()
-                self.ready, self.error = (True, None) if told is None else (self.ready, UserError(*told))
+                message = self.pipe.recv()
+                if isinstance(message, list):
+                    self.ready, self.error, self.folders = True, None, tuple(message)
+                else:
+                    self.error = UserError(*message)
 
 
 class Supervisor:
@@ -66,6 +74,7 @@ class Supervisor:
         workers: int,
         settings: Settings,
         when_ready: Callable[[], None],
+        reload: bool = False,
     ) -> None:
         self.targets = list(targets)
         self.listening = listening
@@ -75,7 +84,11 @@ class Supervisor:
         # A new interpreter each: a copy of this one, as fork makes it, would copy its threads' locks as they are.
         self._context = multiprocessing.get_context("spawn")
         self._crew: list[_Worker] = []
-        self._connections = self._context.RawArray("q", workers)
+        self._next: list[_Worker] = []  # with newer code, not ready yet
+        self._leaving: list[_Worker] = []  # with older code, or without success
+        self._sources = SourceFiles() if reload else None
+        places = 2 * workers if reload else workers
+        self._connections = self._context.RawArray("q", [NOT_YET] * places)
         self._started = 0
         self._in_vain = 0
         self._answers = False
@@ -90,7 +103,7 @@ class Supervisor:
                 (folder / each).mkdir()
             try:
                 for place in range(self.workers):
-                    self._start(folder, place)
+                    self._crew.append(self._start(folder, place))
                 while not self._stopping:
                     self._look_after()
             finally:
@@ -102,14 +115,14 @@ class Supervisor:
         self._stopping = True
         self._wake.send(None)
 
-    def _start(self, folder: Path, place: int) -> None:
+    def _start(self, folder: Path, place: int) -> _Worker:
         self._started += 1
         name = str(self._started)
         self._connections[place] = NOT_YET
         ours, theirs = self._context.Pipe()
         shared = Shared(folder / "metrics", folder / "tasks", name, Counts(self._connections, place))
         process = self._context.Process(
-            target=_work, args=(self.targets, self.listening, self.settings, shared, theirs), name=f"worker-{name}"
+            target=work, args=(self.targets, self.listening, self.settings, shared, theirs), name=f"worker-{name}"
         )
         # Ctrl+C in a terminal goes to all of its processes; what it means is the supervisor's affair.
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -118,12 +131,14 @@ class Supervisor:
         finally:
             signal.signal(signal.SIGINT, before)
         theirs.close()
-        self._crew.append(_Worker(shared, process, ours))
+        return _Worker(shared, process, ours)
 
     def _look_after(self) -> None:
-        pipes = [self._woken, *(worker.pipe for worker in self._crew)]
+        pipes = [self._woken, *(worker.pipe for worker in (*self._crew, *self._next))]
+        everyone = [*self._crew, *self._next, *self._leaving]
+        seconds = LOOK_SECONDS if self._sources is None else RELOAD_SECONDS
         with contextlib.suppress(InterruptedError):  # Ctrl+C on Windows
-            wait([*pipes, *(worker.process.sentinel for worker in self._crew)], LOOK_SECONDS)
+            wait([*pipes, *(worker.process.sentinel for worker in everyone)], seconds)
         for worker in list(self._crew):
             was_ready = worker.ready
             worker.hear()
@@ -131,9 +146,49 @@ class Supervisor:
                 self._in_vain = 0
             if not worker.process.is_alive() and not self._stopping:
                 self._replace(worker)
+        for worker in [each for each in self._leaving if not each.process.is_alive()]:
+            self._leaving.remove(worker)
+            self._keep_what_it_left(worker)
         if not self._answers and all(worker.ready for worker in self._crew):
             self._answers = True
             self.when_ready()
+        if self._sources is not None and self._answers and not self._stopping:
+            self._reload(self._sources)
+
+    def _reload(self, sources: SourceFiles) -> None:
+        """Start workers with the newer code; put them in the place of the others when all of them are ready."""
+        for worker in self._next:
+            worker.hear()
+        failed = [each for each in self._next if not each.ready and (each.error or not each.process.is_alive())]
+        if failed:
+            code = failed[0].process.exitcode
+            reason = failed[0].error.sentence if failed[0].error else f"a worker died with exit code {code}"
+            log.error("reload failed", extra={"files": sources.changed, "reason": reason, "serving": "the code before"})
+            self._retire(self._next)
+            self._next = []
+        elif self._next and all(worker.ready for worker in self._next):
+            before, self._crew, self._next = self._crew, self._next, []
+            self._retire(before)
+            log.warning("reloaded", extra={"files": sources.changed, "workers": len(self._crew)})
+        elif not self._next and sources.look({each for worker in self._crew for each in worker.folders}):
+            taken = {worker.place for worker in (*self._crew, *self._leaving)}
+            free = [place for place in range(len(self._connections)) if place not in taken]
+            if len(free) >= self.workers:  # else the workers of the reload before are still answering
+                sources.accept()
+                folder = self._crew[0].shared.metrics.parent
+                self._next = [self._start(folder, place) for place in free[: self.workers]]
+
+    def _retire(self, workers: Sequence[_Worker]) -> None:
+        """Let them answer what they have accepted, and end."""
+        for worker in workers:
+            worker.pipe.close()
+            self._leaving.append(worker)
+
+    def _keep_what_it_left(self, worker: _Worker) -> None:
+        """Of a worker that has ended: what it counted, and that its unfinished tasks are lost."""
+        retire(worker.shared.metrics, worker.shared.worker)
+        mark_lost(worker.shared.tasks, worker.process.pid or 0)
+        self._connections[worker.place] = NOT_YET
 
     def _replace(self, worker: _Worker) -> None:
         """Keep what it had counted, own up to the tasks that it leaves, and start another; or give up."""
@@ -141,8 +196,7 @@ class Supervisor:
         worker.hear()
         worker.pipe.close()
         shared, pid, code = worker.shared, worker.process.pid or 0, worker.process.exitcode
-        retire(shared.metrics, shared.worker)
-        mark_lost(shared.tasks, pid)
+        self._keep_what_it_left(worker)
         if not worker.ready:
             self._in_vain += 1
             if self._in_vain == TRIES or (worker.error and not self._answers):
@@ -151,15 +205,14 @@ class Supervisor:
                     "see what is said above, or serve with --workers 1.",
                 )
         log.error("a worker died", extra={"worker": shared.worker, "pid": pid, "exit_code": code})
-        self._start(shared.metrics.parent, shared.connections.own)
+        self._crew.append(self._start(shared.metrics.parent, worker.place))
 
     def _end(self) -> bool:
         """Told all at once, awaited one by one; who is not gone in time is killed."""
         self.listening.close()
-        for worker in self._crew:
-            worker.pipe.close()
+        self._retire([*self._crew, *self._next])
         ends = time.monotonic() + self.settings.grace
-        for worker in self._crew:
+        for worker in self._leaving:
             worker.process.join(max(0.0, ends - time.monotonic()))
             if worker.process.is_alive():
                 told = {"worker": worker.shared.worker, "pid": worker.process.pid}
@@ -167,52 +220,3 @@ class Supervisor:
                 worker.process.kill()
                 worker.process.join()
         return all(worker.process.exitcode == 0 for worker in self._crew)
-
-
-def _work(
-    targets: Sequence[str], listening: socket.socket, settings: Settings, shared: Shared, pipe: Connection
-) -> None:
-    """A worker's whole life."""
-    write_to_stderr(settings.log_requests)
-    try:
-        served = [resolve(target) for target in targets]
-        server = Server(served, listening, settings=settings, when_ready=partial(_tell, pipe, None), shared=shared)
-        end = partial(end_in_time, server, partial(_tidy, shared))
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, lambda *_: end())
-        threading.Thread(target=_wait_for_the_end, args=(pipe, end), daemon=True).start()
-        with asyncio.Runner(loop_factory=new_loop) as runner:
-            runner.run(server.run())
-    except UserError as error:
-        _give_up(pipe, error)
-    except Exception as error:
-        log.error("a worker failed", exc_info=error)
-        _give_up(pipe, UserError(f"A worker failed: {type(error).__name__}: {error}.", "see what is said above."))
-    finally:
-        _tidy(shared)
-
-
-def _wait_for_the_end(pipe: Connection, end: Callable[[], None]) -> None:
-    with contextlib.suppress(EOFError, OSError):
-        pipe.recv()
-    end()
-
-
-def _tell(pipe: Connection, what: tuple[str, str, int] | None) -> None:
-    with contextlib.suppress(OSError):  # the supervisor does not listen any more
-        pipe.send(what)
-
-
-def _give_up(pipe: Connection, error: UserError) -> NoReturn:
-    _tell(pipe, (error.sentence, error.remedy, error.exit_code))
-    sys.exit(error.exit_code)
-
-
-def _tidy(shared: Shared) -> None:
-    """If the supervisor was killed, the last of its workers removes the folder that they shared."""
-    parent = multiprocessing.parent_process()
-    if parent is not None and not parent.is_alive():
-        with contextlib.suppress(OSError):
-            retire(shared.metrics, shared.worker)
-        if not list(shared.metrics.glob(f"*{LIVE}")):
-            shutil.rmtree(shared.metrics.parent, ignore_errors=True)

@@ -44,7 +44,7 @@ def get(tag: str) -> Stored:
     return Store().get(tag)
 
 
-def load(tag: str, device: str = "cpu", trust: bool = False) -> Any:
+def load(tag: str, device: str | None = None, trust: bool = False) -> Any:
     """A model by its tag, verified and ready to answer."""
     return Store().load(tag, device, trust)
 

@@ -14,6 +14,7 @@ import msgspec
 from helpers.errors import UserError
 from helpers.installed import expect_installed
 from helpers.places import lab_home
+from helpers.runtime.providers import default_device
 from helpers.store import shelf as shelves
 from helpers.store.custom_objects import PICKLE, read_custom, write_custom
 from helpers.store.formats import Format, format_called, format_for
@@ -43,8 +44,11 @@ class Stored:
                 "remove this version, and save the model again.",
             )
 
-    def load(self, device: str = "cpu", trust: bool = False) -> Any:
-        """The model, verified and ready. ``trust`` opens formats that can run code."""
+    def load(self, device: str | None = None, trust: bool = False) -> Any:
+        """The model, verified and ready, on the process's default device unless one is named.
+
+        ``trust`` opens formats that can run code.
+        """
         known = format_called(self.record.format)
         if known.runs_code and not trust:
             raise UserError(
@@ -53,7 +57,7 @@ class Stored:
             )
         expect_installed(f"A {known.name} model", known.needs)
         self.verify()
-        return known.read(self.path, self.record.details, device)
+        return known.read(self.path, self.record.details, device or default_device())
 
     def custom_objects(self, trust: bool = False) -> dict[str, Any]:
         """What was saved beside the model: class names, a transform, a tokenizer."""
@@ -125,7 +129,7 @@ class Store:
         shelf, version, aliases = self._resolve(parse_tag(tag))
         return self._stored(shelf, version, aliases)
 
-    def load(self, tag: str, device: str = "cpu", trust: bool = False) -> Any:
+    def load(self, tag: str, device: str | None = None, trust: bool = False) -> Any:
         """A model by its tag, verified and ready to answer."""
         return self.get(tag).load(device, trust)
 

@@ -73,7 +73,14 @@ def test_what_a_worker_cannot_serve_is_told_as_one_sentence(lab: Path) -> None:
         (["net", "--workers", "0"], "Argument --workers: invalid choice: 0"),
         (["net:9", "--port", "0"], "net has no version '9'"),
         (["other", "--port", "0"], "There is no model called 'other'"),
-        (["../net", "--port", "0"], "'../net' is no name for a model"),
+        (["../net", "--port", "0"], "../net is a path, and serve takes a service or a model of the store"),
+        (["NET", "--port", "0"], "'NET' is no name for a model"),
+        (["net", "--port", "0", "--device", "gpu"], "no device 'gpu' for ONNX Runtime; it has: cpu"),
+        (["net", "--port", "0", "--device", "openvino"], "no device 'openvino' for ONNX Runtime; it has: cpu"),
+        (["net", "--port", "0", "--device", "cuda:0"], "no device 'cuda:0' for ONNX Runtime; it has: cpu"),
+        (["net", "--port", "0", "--device", "azure"], "no device 'azure' for ONNX Runtime; it has: cpu"),
+        (["net", "--port", "0", "--device", "cpu:1"], "There is no device 'cpu:1'"),
+        (["net", "--port", "0", "--device", "cuda:x"], "There is no device 'cuda:x'"),
     ],
 )
 def test_mistakes_are_told(

@@ -1,6 +1,7 @@
 """A package from a bundle: the same bytes twice, installed in an environment of its own, run by its command."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.cli import main
 from helpers.deploy import delivery
 from helpers.deploy.delivery import Package, installed, package
 from helpers.errors import UserError
@@ -123,6 +125,33 @@ def test_without_flit_the_remedy_is_told(folder: Path, tmp_path: Path, monkeypat
     monkeypatch.setitem(sys.modules, "flit_core", None)
     with pytest.raises(UserError, match="flit_core, which this Python does not have"):
         package(pack(folder), tmp_path / "packages", **QUIET)
+
+
+def test_the_command_puts_the_wheel_where_it_is_asked_and_names_the_module(
+    folder: Path,  # noqa: F811
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bundle, into = pack(folder), tmp_path / "dist"
+    assert main(["package", str(bundle.path), "--into", str(into), "--name", "my-sum"]) == 0
+    wheel = into / "my_sum-0.1.0-py3-none-any.whl"
+    assert sorted(into.iterdir()) == [into / "my-sum-0.1.0", wheel]
+    printed = capsys.readouterr().out
+    assert f"install it: python -m pip install {wheel}\n" in printed
+    found = re.search(r"the module to import: (\w+) ", printed)
+    assert found
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    program = f"import {found[1]} as made; print(made.__file__, callable(made.application()))"
+    ran = subprocess.run(
+        [sys.executable, "-P", "-c", program],
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.stdout.split() == [str(tmp_path / "site" / found[1] / "__init__.py"), "True"], ran.stderr
+    assert main(["package", str(bundle.path), "--into", str(into), "--name", "my-sum"]) == 2
+    assert "is there already" in capsys.readouterr().err
 
 
 def test_a_package_says_what_it_was_made_of(folder: Path, tmp_path: Path) -> None:  # noqa: F811

@@ -505,7 +505,7 @@ def test_rows_are_read_a_slice_at_a_time(folder: Path, tmp_path: Path) -> None:
 
 
 def scorer() -> Any:
-    return type("Scorer", (), {"most_rows": 1024})()
+    return type("Scorer", (), {"most_rows": 1024, "inputs": {}})()
 
 
 SPECS = [

@@ -5,7 +5,8 @@ its type cannot hold, lists of different lengths. A CSV file has nothing but tex
 written as usual, and a list as in JSON: [0.5, 1.5].
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,21 +21,48 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Array = NDArray[Any]
+MOST_TOLD = 10  # columns that do not fit
 
 
-def expect_fit(schema: "pa.Schema", inputs: Mapping[str, TensorSpec], texts: bool, where: str) -> None:
+def expect_fit(
+    schema: "pa.Schema", inputs: Mapping[str, TensorSpec], columns: Mapping[str, Sequence[str]], texts: bool, where: str
+) -> None:
     """Refuse a file that lacks a column, or has one of another type; all at once, and before anything is scored."""
     wrong = []
     for name, spec in inputs.items():
-        at = schema.get_all_field_indices(name)
-        if len(at) != 1:
-            wrong.append(f"{name} is {'missing' if not at else 'there twice'}, and should be {_wanted(spec)}")
-        elif not texts and not _fits(schema.field(at[0]).type, spec):
-            wrong.append(f"{name} is {schema.field(at[0]).type}, and should be {_wanted(spec)}")
+        for column in columns[name]:
+            wanted = one_of(spec, column) if len(columns[name]) > 1 else spec
+            at = schema.get_all_field_indices(column)
+            if len(at) != 1:
+                wrong.append(f"{column} is {'missing' if not at else 'there twice'}, and should be {_wanted(wanted)}")
+            elif not texts and not _fits(schema.field(at[0]).type, wanted):
+                wrong.append(f"{column} is {schema.field(at[0]).type}, and should be {_wanted(wanted)}")
     if wrong:
-        raise UserError(
-            f"{where} does not fit: {'; '.join(wrong)}.", f"its columns are {', '.join(schema.names[:20])}."
+        told = "; ".join(wrong[:MOST_TOLD]) + (f"; and {len(wrong) - MOST_TOLD} more" if wrong[MOST_TOLD:] else "")
+        wide = next(
+            (
+                f"; or name those of an input: --columns {name}=NAME,…"
+                for name, spec in inputs.items()
+                if any(size != 1 for size in spec.shape[1:])
+            ),
+            "",
         )
+        raise UserError(f"{where} does not fit: {told}.", f"its columns are {', '.join(schema.names[:20])}{wide}.")
+
+
+def one_of(spec: TensorSpec, column: str) -> TensorSpec:
+    """What one of several columns holds that together are an input: a value in each row."""
+    return TensorSpec(column, spec.dtype, spec.shape[:1])
+
+
+def from_columns(name: str, columns: Mapping[str, "pa.Array"], spec: TensorSpec, texts: bool) -> Array:
+    """The rows of an input: of its column, or of several with one value of a row in each."""
+    if len(columns) == 1:
+        ((column, values),) = columns.items()
+        return to_array(values, spec if column == name else replace(spec, name=column), texts)
+    parts = [to_array(values, one_of(spec, column), texts) for column, values in columns.items()]
+    array = np.stack(parts, axis=1)
+    return array.reshape(_shape(list(array.shape), spec))
 
 
 def to_array(column: "pa.Array", spec: TensorSpec, texts: bool) -> Array:

@@ -1,7 +1,7 @@
 """The same rows by each engine: how fast, and whether the answers are the same to the last byte."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -11,7 +11,7 @@ from helpers.errors import UserError
 from helpers.installed import is_installed
 
 
-def compare(job: Job, engines: Sequence[str]) -> list[list[str]]:
+def compare(job: Job, engines: Sequence[str], say: Callable[[str], object] = lambda line: None) -> list[list[str]]:
     """A line for each engine: rows per second and seconds from its start, and how its answers compare."""
     lines, first = [], ""
     for engine in engines:
@@ -22,7 +22,7 @@ def compare(job: Job, engines: Sequence[str]) -> list[list[str]]:
         with tempfile.TemporaryDirectory(prefix="servelab-score-") as place:
             into = Path(place) / "out.parquet"
             try:
-                done = score(replace(job, engine=engine, into=into))
+                done = score(replace(job, engine=engine, into=into), say=(lambda line: None) if first else say)
             except UserError as error:
                 if not lines:  # what the first cannot do, none can
                     raise

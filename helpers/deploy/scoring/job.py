@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helpers.deploy import needs
-from helpers.deploy.scoring.columns import expect_fit, to_array, to_column, type_of
+from helpers.deploy.scoring.columns import expect_fit, from_columns, to_column, type_of
+from helpers.deploy.scoring.mapping import Columns, described, mapped
 from helpers.deploy.scoring.parts import Parts
 from helpers.deploy.scoring.progress import Bar
 from helpers.deploy.scoring.scorer import Scorer
@@ -38,6 +39,7 @@ class Job:
     keep_errors: bool = False
     api: str | None = None
     folder: Path | None = None
+    columns: tuple[str, ...] = ()  # [INPUT=]NAME,NAME,…
 
 
 @dataclass(frozen=True)
@@ -62,16 +64,25 @@ class Plan:
     source: Source
     batch: int
     part_rows: int
+    columns: Columns
 
 
-def score(job: Job, anew: bool = False, bar: Callable[[int, int], Bar] = Bar) -> Scored:
-    """Score the rows of a file. A run that was killed is gone on with when the same is asked for again."""
+def score(
+    job: Job,
+    anew: bool = False,
+    bar: Callable[[int, int], Bar] = Bar,
+    say: Callable[[str], object] = lambda line: None,
+) -> Scored:
+    """Score the rows of a file. A run that was killed is gone on with when the same is asked for again.
+
+    ``say`` gets a line for each input that is not filled by the column of its name.
+    """
     extra = "scale" if job.engine == "ray" else "batch"
     expect_installed(f"Scoring with {job.engine}", ENGINES[job.engine], extra)
     parts = Parts(job.into)
     try:
         with parts.alone():
-            return _scored(job, parts, anew, bar)
+            return _scored(job, parts, anew, bar, say)
     except OSError as error:  # what cannot be read is told by the source itself
         raise UserError(
             f"{job.into} cannot be written: {error.strerror or str(error).strip()}.",
@@ -79,15 +90,18 @@ def score(job: Job, anew: bool = False, bar: Callable[[int, int], Bar] = Bar) ->
         ) from error
 
 
-def _scored(job: Job, parts: Parts, anew: bool, bar: Callable[[int, int], Bar]) -> Scored:
+def _scored(job: Job, parts: Parts, anew: bool, bar: Callable[[int, int], Bar], say: Callable[[str], object]) -> Scored:
     source = open_source(job.file)
     if job.engine == "ray" and source.is_csv:
         raise UserError("Ray's workers start anywhere in a file, and CSV is read from its beginning.", "use parquet.")
     target = target_digest(job.target, job.folder or Path.cwd())
     with Scorer(job.target, job.folder, job.api) as scorer:
         plan = planned(job, source, scorer)
-        schema = output_schema(job, source, scorer)
-        settings = {"batch": plan.batch, "part": plan.part_rows, "api": job.api, "keep errors": job.keep_errors}
+        schema = output_schema(job, plan, scorer)
+        for line in described(plan.columns, scorer.inputs, source.schema.names):
+            say(line)
+        settings: dict[str, Any] = {"batch": plan.batch, "part": plan.part_rows, "api": job.api}
+        settings |= {"keep errors": job.keep_errors, "columns": {name: list(c) for name, c in plan.columns.items()}}
         parts.begin({"input": source.digest, "target": target, "settings": settings}, anew)
         began = time.perf_counter()
         run = _over_ray if job.engine == "ray" else _one_after_the_other
@@ -107,14 +121,16 @@ def planned(job: Job, source: Source, scorer: Scorer) -> Plan:
     """The size of a batch, and of a part: some seconds of work, and no more than fits into memory."""
     batch = min(job.batch or scorer.most_rows, scorer.most_rows)
     fitting = PART_BYTES // max(source.row_bytes, 1) // batch
-    return Plan(source, batch, batch * max(1, min(fitting, MOST_PART_ROWS)))
+    columns = mapped(source.schema, scorer.inputs, job.columns, source.path.name)
+    return Plan(source, batch, batch * max(1, min(fitting, MOST_PART_ROWS)), columns)
 
 
-def output_schema(job: Job, source: Source, scorer: Scorer) -> "pa.Schema":
+def output_schema(job: Job, plan: Plan, scorer: Scorer) -> "pa.Schema":
     """The file's own columns, those of the answer, and the errors if they are kept."""
     import pyarrow as pa
 
-    expect_fit(source.schema, scorer.inputs, source.is_csv, source.path.name)
+    source = plan.source
+    expect_fit(source.schema, scorer.inputs, plan.columns, source.is_csv, source.path.name)
     added = [pa.field(name, type_of(spec)) for name, spec in scorer.outputs.items()]
     added += [pa.field(ERROR, pa.string())] if job.keep_errors else []
     for field in added:
@@ -127,7 +143,7 @@ def target_digest(named: str, folder: Path) -> str:
     """By what the target is known again: its code, its models, and the packages that it runs on."""
     found = needs.find(named, folder)
     digest = sha256(repr([named, sorted(found.packages.items())]).encode())
-    for module in found.modules:
+    for module in (*found.modules, *found.files):
         digest.update(f"{module} {sha256((folder / module).read_bytes()).hexdigest()}\n".encode())
     for tag, version in sorted(found.models.items()):
         digest.update(f"{tag} {version} {Store().get(version).record.digest}\n".encode())
@@ -164,20 +180,26 @@ def scored_part(
     done = []
     for start in range(0, len(table), plan.batch):
         rows = table.slice(start, plan.batch)
-        done.append(_answered(job, plan.source, scorer, rows, at + start))
+        done.append(_answered(job, plan, scorer, rows, at + start))
         if shown is not None:
             shown.show(at + start + len(rows))
     return pa.concat_tables(done).combine_chunks()
 
 
-def _answered(job: Job, source: Source, scorer: Scorer, rows: "pa.Table", at: int) -> "pa.Table":
+def _answered(job: Job, plan: Plan, scorer: Scorer, rows: "pa.Table", at: int) -> "pa.Table":
     """Rows with their answers. If they cannot be answered together, their halves are tried: only a bad row fails."""
     import pyarrow as pa
 
     added: dict[str, Any] = {}
     try:
         given = {
-            name: to_array(_one_chunk(rows.column(name)), spec, source.is_csv) for name, spec in scorer.inputs.items()
+            name: from_columns(
+                name,
+                {column: _one_chunk(rows.column(column)) for column in plan.columns[name]},
+                spec,
+                plan.source.is_csv,
+            )
+            for name, spec in scorer.inputs.items()
         }
         answers = scorer.ask(given)
         added = {name: to_column(answers[name], spec) for name, spec in scorer.outputs.items()}
@@ -186,11 +208,11 @@ def _answered(job: Job, source: Source, scorer: Scorer, rows: "pa.Table", at: in
         if len(rows) > 1:
             middle = len(rows) // 2
             halves = [(rows.slice(0, middle), at), (rows.slice(middle), at + middle)]
-            return pa.concat_tables([_answered(job, source, scorer, half, start) for half, start in halves])
+            return pa.concat_tables([_answered(job, plan, scorer, half, start) for half, start in halves])
         error = str(raised) if isinstance(raised, UserError) or hasattr(raised, "code") else repr(raised)
         if not job.keep_errors:
             raise UserError(
-                f"Row {at + 1} of {source.path.name} has no answer: {error}.",
+                f"Row {at + 1} of {plan.source.path.name} has no answer: {error}.",
                 "mend it, or keep such rows with their errors: --errors keep (and --anew).",
             ) from raised
     for name, spec in scorer.outputs.items():

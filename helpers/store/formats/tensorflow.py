@@ -28,7 +28,8 @@ def write(model: Any, folder: Path) -> Details:
 def read(folder: Path, details: Details, device: str) -> Any:
     import tensorflow as tf
 
-    with tf.device("/GPU:0" if device == "cuda" else "/CPU:0"):
+    kind, _, number = device.partition(":")
+    with tf.device(f"/GPU:{number or 0}" if kind == "cuda" else "/CPU:0"):
         return tf.saved_model.load(str(folder / FOLDER))
 
 
