@@ -26,7 +26,8 @@ from helpers.places import ROOT
 from helpers.store import Store
 
 # What of the kit a server needs.
-KIT = ("__init__.py", "errors.py", "installed.py", "places.py", "engine", "runtime", "serving", "store", "wire")
+MODULES = ("__init__.py", "atomic_files.py", "errors.py", "installed.py", "places.py", "process_lock.py")
+KIT = (*MODULES, "engine", "runtime", "serving", "store", "wire")
 
 
 @dataclass(frozen=True)

@@ -326,7 +326,7 @@ def test_a_kill_at_any_step_of_writing_is_made_good(folder: Path, tmp_path: Path
             [*command, str(into), str(folder)], env=known, capture_output=True, text=True, check=False
         )
 
-    for point in ("replace:1", "fsync:2", "replace:2", "replace:4"):
+    for point in ("replace:1", "fsync:3", "replace:2", "replace:4"):
         assert ran(point).returncode == -signal.SIGKILL and not into.exists()
     assert ran("rmtree:1").returncode == -signal.SIGKILL and into.exists()
     last = ran("")
