@@ -1,5 +1,6 @@
 """The paths of a model of the store, in both protocols, with what its tensors are."""
 
+from dataclasses import replace
 from typing import Any
 
 from helpers.engine.registry import Served
@@ -34,6 +35,7 @@ METADATA = object_of(
         "outputs": list_of(TENSOR, asked=False),
     }
 )
+READY = object_of({"name": TEXT, "ready": {"type": "boolean"}})
 STATUS = object_of({"model_version_status": list_of(object_of({"version": TEXT, "state": TEXT, "status": ANY}))})
 
 
@@ -72,7 +74,7 @@ def _open_inference(place: str, model: Servable) -> dict[str, Any]:
     return {
         f"{place}/infer": {"post": operation(tag, "Ask the model", content, body, ERRORS, parameters=["patience"])},
         place: {"get": operation(tag, "What it takes and gives", json(METADATA), errors=[404])},
-        f"{place}/ready": {"get": operation(tag, "Whether it answers", {}, errors=[404])},
+        f"{place}/ready": {"get": operation(tag, "Whether it answers", json(READY), errors=[404])},
     }
 
 
@@ -197,7 +199,7 @@ def _feature(spec: TensorSpec) -> Schema:
 
 
 def _row_of(spec: TensorSpec) -> TensorSpec:
-    return TensorSpec(spec.name, spec.dtype, spec.shape[1:])
+    return replace(spec, shape=spec.shape[1:])
 
 
 def _zeros(spec: TensorSpec) -> dict[str, Any]:
