@@ -2,15 +2,16 @@
 
     def classify(self, images: Tensor["float32", "batch", 1, 8, 8]) -> Tensor["float32", "batch", 10]
     def describe(self, photo: Image["RGB"]) -> dict[str, float]
-    def score(self, rows: Table[{"age": "float32?", "city": "str"}]) -> Tensor["float32", "rows"]
+    def score(self, rows: Table[{"age": "float32 | None", "city": "str"}]) -> Tensor["float32", "rows"]
 
-A question mark after a type of floating-point numbers says that values may be missing: NaN for the
-method, null in JSON, nothing between two commas in CSV.
+``| None`` after a type of floating-point numbers says that values may be missing: NaN for the method,
+null in JSON, nothing between two commas in CSV.
 
 For Python they are numpy arrays, and dictionaries of columns; a method can be called with
 them as with any others. The engine reads the annotation and checks what comes from outside.
 """
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -24,6 +25,7 @@ from helpers.wire.errors import invalid
 
 MODES: dict[str, tuple[int, ...]] = {"L": (), "RGB": (3,), "RGBA": (4,)}  # Pillow's names, and the axes of a pixel
 Array = NDArray[Any]
+OPTIONAL = re.compile(r"(.*\S)\s*\|\s*None")
 
 
 @dataclass(frozen=True)
@@ -234,10 +236,10 @@ def _read_table(given: Any) -> TableValue:
 
 def _dtype(given: Any, where: str) -> tuple[np.dtype[Any], bool]:
     """A type, and whether it takes missing values."""
-    if isinstance(given, str) and given.endswith("?"):
-        dtype, _ = _dtype(given[:-1], where)
+    if isinstance(given, str) and (optional := OPTIONAL.fullmatch(given)):
+        dtype, _ = _dtype(optional[1], where)
         if dtype.kind != "f":
-            raise TypeError(f"{where}: only floating-point numbers can be missing; {given[:-1]} has no NaN")
+            raise TypeError(f"{where}: only floating-point numbers can be missing; {optional[1]} has no NaN")
         return dtype, True
     if given is str or given == "str":
         return np.dtype(object), False
