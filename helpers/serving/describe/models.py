@@ -13,6 +13,8 @@ from helpers.wire.tensors import name_of
 
 WHOLE: Schema = {"type": "integer", "minimum": 0}
 ANY: Schema = {"type": "object"}
+TEXT_OR_NULL: Schema = {"type": ["string", "null"]}  # some clients write null for what they leave out
+ANY_OR_NULL: Schema = {"type": ["object", "null"]}
 OCTETS = {
     "application/octet-stream": {
         "schema": {
@@ -87,7 +89,7 @@ def _asked(model: Servable) -> Schema:
                     "datatype": {"const": name_of(spec.dtype) if spec.dtype else "BYTES"},
                     "shape": list_of({"type": "integer", "minimum": 1}, len(spec.shape)),
                     "data": {**list_of({}), "description": "flat, or nested as its shape says"},
-                    "parameters": ANY,
+                    "parameters": ANY_OR_NULL,
                 },
                 required=["name", "datatype", "shape"],
                 closed=False,
@@ -98,7 +100,7 @@ def _asked(model: Servable) -> Schema:
     ]
     outputs = list_of(
         object_of(
-            {"name": {"enum": [spec.name for spec in model.outputs]}, "parameters": ANY},
+            {"name": {"enum": [spec.name for spec in model.outputs]}, "parameters": ANY_OR_NULL},
             required=["name"],
             closed=False,
         ),
@@ -106,7 +108,12 @@ def _asked(model: Servable) -> Schema:
     )
     return {
         **object_of(
-            {"inputs": list_of({"anyOf": inputs}, len(inputs)), "outputs": outputs, "id": TEXT, "parameters": ANY},
+            {
+                "inputs": list_of({"anyOf": inputs}, len(inputs)),
+                "outputs": {"anyOf": [outputs, {"type": "null"}]},
+                "id": TEXT_OR_NULL,
+                "parameters": ANY_OR_NULL,
+            },
             required=["inputs"],
             closed=False,
         ),
