@@ -1,10 +1,10 @@
 """What a learner measures in one lesson, kept for another: ``.lab/measurements.json``."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from helpers import atomic_files
 from helpers.places import lab_home
 
 Figures = dict[str, Any]
@@ -15,32 +15,36 @@ def remember(lesson: str, **figures: float | dict[str, float]) -> None:
 
     >>> remember("03", digits_onnxruntime_us=35.2)  # doctest: +SKIP
     """
-    from filelock import FileLock
 
-    path = _path()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        kept = _read(path)
-        kept[lesson] = recall(lesson) | figures
-        beside = path.with_suffix(f".{os.getpid()}.new")
-        beside.write_text(json.dumps(kept, indent=1, sort_keys=True), "utf-8")
-        beside.replace(path)
+    def with_figures(raw: bytes | None) -> bytes:
+        kept = _parsed(raw)
+        kept[lesson] = _of(kept, lesson) | figures
+        return json.dumps(kept, indent=1, sort_keys=True).encode()
+
+    atomic_files.update(_path(), with_figures)
 
 
 def recall(lesson: str) -> Figures:
     """What was measured in a lesson on this machine; nothing, if it was not run yet."""
-    found = _read(_path()).get(lesson, {})
-    return found if isinstance(found, dict) else {}
+    try:
+        return _of(_parsed(_path().read_bytes()), lesson)
+    except OSError:
+        return {}
 
 
 def _path() -> Path:
     return lab_home() / "measurements.json"
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _of(kept: dict[str, Any], lesson: str) -> Figures:
+    found = kept.get(lesson, {})
+    return found if isinstance(found, dict) else {}
+
+
+def _parsed(raw: bytes | None) -> dict[str, Any]:
     """A record that cannot be read begins anew."""
     try:
-        kept = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+        kept = json.loads(raw or b"{}")
+    except ValueError:
         return {}
     return kept if isinstance(kept, dict) else {}

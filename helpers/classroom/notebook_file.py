@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from helpers import atomic_files
 from helpers.errors import UserError
 
 Notebook = dict[str, Any]
@@ -36,10 +37,7 @@ def as_text(notebook: Notebook) -> str:
 
 def write(path: Path, notebook: Notebook) -> None:
     """Write a notebook; who reads meanwhile sees the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".new")
-    beside.write_text(as_text(notebook), "utf-8", newline="\n")
-    beside.replace(path)
+    atomic_files.write(path, as_text(notebook))
 
 
 def strip(notebook: Notebook) -> Notebook:

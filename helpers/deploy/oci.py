@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from helpers import atomic_files
 from helpers.deploy.layers import Layer, Packed
 from helpers.deploy.unfinished import unfinished
 from helpers.errors import UserError
@@ -112,7 +113,7 @@ def _enter(folder: Path, place: Path, reference: str, built: Sequence[Built], co
     told = {"schemaVersion": 2, "mediaType": KINDS["manifest"], "config": _blob(folder, place, "config", config)}
     named = _blob(folder, place, "manifest", _json({**told, "layers": layers}))
     named |= {"annotations": {"org.opencontainers.image.ref.name": reference}}
-    _replace(place, folder / "oci-layout", _json({"imageLayoutVersion": "1.0.0"}))
+    atomic_files.write(folder / "oci-layout", _json({"imageLayoutVersion": "1.0.0"}), folder=place)
     _write_index(folder, place, [*(each for each in manifests(folder) if _reference(each) != reference), named])
     return str(named["digest"])
 
@@ -175,9 +176,9 @@ def _layer(folder: Path, place: Path, layer: Layer) -> Built:
     beside = place / "layer"
     with beside.open("wb") as file:
         packed = layer.pack(file)
-    beside.replace(blob(folder, packed.digest))
+    beside.replace(blob(folder, packed.digest))  # its name is the digest of what was written
     note.parent.mkdir(exist_ok=True)
-    _replace(place, note, _json(asdict(packed)))
+    atomic_files.write(note, _json(asdict(packed)), folder=place)
     return Built(layer.name, packed, was_there=False)
 
 
@@ -216,7 +217,7 @@ def _reference(named: Mapping[str, Any]) -> str:
 
 def _blob(folder: Path, place: Path, kind: str, content: bytes) -> dict[str, Any]:
     digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-    _replace(place, blob(folder, digest), content)
+    atomic_files.write(blob(folder, digest), content, folder=place)
     return _descriptor(kind, digest, len(content))
 
 
@@ -235,13 +236,7 @@ def _checked(folder: Path, digest: str) -> Path:
 
 def _write_index(folder: Path, place: Path, named: Sequence[Mapping[str, Any]]) -> None:
     index = {"schemaVersion": 2, "mediaType": KINDS["index"], "manifests": list(named)}
-    _replace(place, folder / "index.json", _json(index))
-
-
-def _replace(place: Path, path: Path, content: bytes) -> None:
-    """Written beside and renamed into place, so that nothing is ever there half."""
-    (place / "file").write_bytes(content)
-    (place / "file").replace(path)
+    atomic_files.write(folder / "index.json", _json(index), folder=place)
 
 
 def _json(told: object) -> bytes:

@@ -7,6 +7,7 @@ from helpers.engine.lane import Lane
 from helpers.engine.servable import Servable
 from helpers.errors import UserError
 from helpers.runtime import Options, Session
+from helpers.runtime.missing_values import inputs_with_missing
 from helpers.store import Store, Stored
 from helpers.store.formats import onnx
 from helpers.wire.errors import EngineError
@@ -118,8 +119,10 @@ class Registry:
                 "export it to ONNX (lesson 02), or write a service around it.",
             )
         stored.verify()
-        session = Session(stored.path / onnx.FILE, options=self.options)
-        servable = Servable.of_session(record.name, record.version, session)
+        file = stored.path / onnx.FILE
+        session = Session(file, options=self.options)
+        missing = inputs_with_missing(file, session)
+        servable = Servable.of_session(record.name, record.version, session, missing=missing)
         classes = record.metadata.get("classes")
         servable.classes = classes if isinstance(classes, list) else ()
         return servable

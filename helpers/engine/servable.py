@@ -6,7 +6,8 @@ a request that could not stand alone is refused before it meets another.
 
 import math
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ class Servable:
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
         self.finite_only = finite_only
+        self.missing = frozenset(spec.name for spec in self.inputs if spec.takes_missing)
         self.classes: Sequence[Any] = ()  # what its numbers stand for, if its record says so
         self.batched = largest_batch > 1 and all(_is_open(spec) for spec in (*inputs, *outputs))
         size = BatchSize(largest_batch if self.batched else 1)
@@ -55,8 +57,13 @@ class Servable:
         self._one_kind = not (self.batched and open_sizes)
 
     @classmethod
-    def of_session(cls, name: str, version: str, session: Session, largest_batch: int = 32) -> "Servable":
-        """An ONNX model. Whether it takes NaN and infinite numbers is the session's option."""
+    def of_session(
+        cls, name: str, version: str, session: Session, largest_batch: int = 32, missing: Collection[str] = ()
+    ) -> "Servable":
+        """An ONNX model. Whether it takes NaN and infinite numbers is the session's option.
+
+        ``missing`` names the inputs in which NaN stands for a missing value.
+        """
         names, run = [spec.name for spec in session.outputs], session.runtime.run
         input_names = [spec.name for spec in session.inputs]
 
@@ -69,7 +76,7 @@ class Servable:
         return cls(
             name,
             version,
-            session.inputs,
+            [replace(spec, takes_missing=spec.name in missing) for spec in session.inputs],
             session.outputs,
             answer,
             largest_batch,

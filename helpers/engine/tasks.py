@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from helpers import atomic_files
 from helpers.engine.logs import log
 from helpers.runtime import InputError
 from helpers.wire.errors import EngineError
@@ -147,7 +148,7 @@ class Tasks:
                 state.state, state.started = "running", self.clock()
                 self._go_on(state)
                 content, state.content_type = await work(lambda item: self._progress(state, item))
-                self._replace(self._file(state.task, "result"), content)
+                atomic_files.write(self._file(state.task, "result"), content)
                 state.state = "done"
         except asyncio.CancelledError:
             state.state = "cancelled"
@@ -186,14 +187,7 @@ class Tasks:
             self._file(task, kind).unlink(missing_ok=True)
 
     def _write(self, state: TaskState) -> None:
-        self._replace(self._file(state.task), msgspec.json.encode(state))
-
-    @staticmethod
-    def _replace(path: Path, content: bytes) -> None:
-        """Who reads meanwhile reads the old or the new, and nothing in between."""
-        beside = path.with_suffix(f".{os.getpid()}.new")
-        beside.write_bytes(content)
-        beside.replace(path)
+        atomic_files.write(self._file(state.task), msgspec.json.encode(state))
 
 
 def mark_lost(folder: Path, worker: int) -> None:

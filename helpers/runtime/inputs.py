@@ -43,12 +43,14 @@ class TensorSpec:
     """One input or output: an axis is a number if it is fixed, and a name if it is dynamic.
 
     ``dtype`` is None for what is no tensor, such as the list of dictionaries that some
-    converted classifiers return.
+    converted classifiers return. ``takes_missing`` tells that NaN stands for a missing
+    value, which JSON writes as null.
     """
 
     name: str
     dtype: np.dtype[Any] | None
     shape: Shape
+    takes_missing: bool = False
 
     @cached_property
     def fixed(self) -> tuple[tuple[int, int], ...]:
@@ -78,10 +80,14 @@ class TensorSpec:
         raise self.refusal(_describe(value))
 
     def check_finite(self, value: NDArray[Any]) -> None:
-        """Raise InputError if a number is missing (NaN) or infinite."""
-        if self.dtype is not None and value.dtype.kind == "f" and not np.isfinite(value).all():
-            row = int(np.argwhere(~np.isfinite(value))[0][0]) if value.ndim else 0
-            raise InputError(self.name, "finite numbers only", f"NaN or infinite in row {row}")
+        """Raise InputError if a number is infinite, or missing (NaN) where none may be."""
+        if self.dtype is None or value.dtype.kind != "f":
+            return
+        wrong = np.isinf(value) if self.takes_missing else ~np.isfinite(value)
+        if wrong.any():
+            row = int(np.argwhere(wrong)[0][0]) if value.ndim else 0
+            what = "infinite" if self.takes_missing else "NaN or infinite"
+            raise InputError(self.name, "finite numbers only", f"{what} in row {row}")
 
     def refusal(self, given: str) -> InputError:
         return InputError(self.name, str(self), given)
@@ -89,7 +95,8 @@ class TensorSpec:
     @cached_property
     def _told(self) -> str:
         dtype = "strings" if self.dtype == object else str(self.dtype)
-        return f"{dtype} of shape ({', '.join(map(str, self.shape))}{',' if len(self.shape) == 1 else ''})"
+        shape = f"({', '.join(map(str, self.shape))}{',' if len(self.shape) == 1 else ''})"
+        return f"{dtype} of shape {shape}{', null where a value is missing' if self.takes_missing else ''}"
 
     def __str__(self) -> str:
         return self._told

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from helpers import atomic_files
 from helpers.errors import UserError
 from helpers.runtime import providers as provider_names
 from helpers.runtime.session import LEVEL_NAMES, Options, open_model
@@ -20,9 +21,7 @@ def optimize(source: Path | str, target: Path | str, level: str = "all", provide
     if source.resolve() == target.resolve():
         raise UserError(f"{target} is the source itself.", "name another file.", 2)
     options = Options(level=level).for_runtime()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(target.name + ".new")
-    options.optimized_model_filepath = str(beside)
-    open_model(source, options, provider_names.resolve([provider]))
-    beside.replace(target)
+    with atomic_files.replacing(target) as beside:
+        options.optimized_model_filepath = str(beside)
+        open_model(source, options, provider_names.resolve([provider]))
     return target

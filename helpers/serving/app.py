@@ -17,6 +17,7 @@ from helpers.engine.metrics import Metrics
 from helpers.engine.registry import Registry
 from helpers.engine.tasks import Tasks
 from helpers.runtime import InputError
+from helpers.serving.compression import decompressed
 from helpers.serving.exchange import Answer, Request, told
 from helpers.wire.errors import ClientGone, EngineError, invalid
 
@@ -82,20 +83,24 @@ class App:
             route = self.routes.get(request.route)
             if route is None:
                 raise self.nothing_at("/".join([request.route, *request.path]))
+            if b"content-encoding" in request.headers:
+                request.body = await decompressed(request, self.largest_body)
             return await route(request)
         except EngineError as error:
-            return told(error)
+            return told(error, request.number)
         except InputError as error:  # a service's own model refused what it was given
-            return told(invalid(error.name, error.given, error.expected))
+            return told(invalid(error.name, error.given, error.expected), request.number)
         except ClientGone:
             raise
         except Exception as error:  # a defect of the model or ours: its text stays inside
-            number = request.number.decode("latin-1")
+            about = {"request": request.number.decode("latin-1")}
             if lacks_memory(error):
-                log.error("there was not enough memory for a request", extra={"request": number})
-                return told(EngineError("overloaded", "there is not enough memory for this now", retry_after=1.0))
-            log.error("a request failed", exc_info=error, extra={"request": number})
-            return told(EngineError("internal", "the model failed to answer; the server's log says why"))
+                log.error("there was not enough memory for a request", extra=about)
+                error = EngineError("overloaded", "there is not enough memory for this now", retry_after=1.0)
+                return told(error, request.number)
+            log.error("a request failed", exc_info=error, extra=about)
+            error = EngineError("internal", "the model failed to answer; the server's log says why")
+            return told(error, request.number)
 
     def nothing_at(self, path: str) -> EngineError:
         known = ", ".join(f"/{name}" for name in self.routes if name)

@@ -96,12 +96,12 @@ class Answer:
         self.number = b""  # of the request
 
 
-def told(error: EngineError) -> Answer:
-    """An error, as its caller gets it."""
+def told(error: EngineError, number: bytes) -> Answer:
+    """An error, as its caller gets it; ``number`` is that of the request."""
     headers = list(error.headers)
     if error.retry_after is not None:
         headers.append((b"retry-after", str(max(1, math.ceil(error.retry_after))).encode()))
-    return Answer([error.body()], error.status, headers=headers)
+    return Answer([error.body(number.decode("latin-1"))], error.status, headers=headers)
 
 
 def too_long(told: str, most: int) -> EngineError:

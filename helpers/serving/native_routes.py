@@ -82,7 +82,8 @@ async def _streamed(items: AsyncGenerator[Any, None], request: Request) -> Answe
         first = []
     items = _from_first(first, items)
     if EVENTS.decode() in request.header(b"accept"):
-        return Answer(stream=_events(items), content_type=EVENTS, headers=[(b"cache-control", b"no-cache")])
+        events = _events(items, request.number.decode("latin-1"))
+        return Answer(stream=events, content_type=EVENTS, headers=[(b"cache-control", b"no-cache")])
     kind = next((told for type_, told in CHUNKS.items() if first and isinstance(first[0], type_)), NDJSON)
     return Answer(stream=_chunks(items), content_type=kind)
 
@@ -129,7 +130,7 @@ async def _chunks(items: AsyncGenerator[Any, None]) -> AsyncIterator[bytes]:
                 yield item if isinstance(item, bytes) else native.to_json(item) + b"\n"
 
 
-async def _events(items: AsyncGenerator[Any, None]) -> AsyncIterator[bytes]:
+async def _events(items: AsyncGenerator[Any, None], number: str) -> AsyncIterator[bytes]:
     """Each item an event; an error after the first is an event too, since the status has been sent."""
     async with contextlib.aclosing(items):
         try:
@@ -137,10 +138,10 @@ async def _events(items: AsyncGenerator[Any, None]) -> AsyncIterator[bytes]:
                 yield _event(item) if isinstance(item, str) else _event(native.to_json(item).decode(), "json")
             yield _event("", "end")
         except EngineError as error:
-            yield _event(error.body().decode(), "error")
+            yield _event(error.body(number).decode(), "error")
         except Exception as error:
             log.error("a stream broke off", exc_info=error)
-            yield _event(EngineError("internal", "the stream broke off").body().decode(), "error")
+            yield _event(EngineError("internal", "the stream broke off").body(number).decode(), "error")
 
 
 def _event(text: str, kind: str = "") -> bytes:

@@ -32,27 +32,24 @@ class OpenInference:
             case ["models", name, "versions", version, "infer"]:
                 return await self._infer(request, self.app.registry.find(name, version))
             case [] | [""]:
-                request.expect_method("GET")
+                request.expect_method("GET", "HEAD")
                 return _json(
                     {"name": "servelab", "version": "2", "extensions": ["binary_tensor_data", "model_repository"]}
                 )
             case ["health", "live"]:
-                request.expect_method("GET")
-                return Answer()
+                request.expect_method("GET", "HEAD")
+                return _json({"live": True})
             case ["health", "ready"]:
-                request.expect_method("GET")
-                return Answer([b""], 200 if self.app.ready else 503)
-            case ["models", name] | ["models", name, "versions", _]:
-                request.expect_method("GET")
-                return self._metadata(self.app.registry.find(name, request.path[3] if len(request.path) > 2 else None))
+                request.expect_method("GET", "HEAD")
+                return _json({"ready": self.app.ready}, 200 if self.app.ready else 503)
+            case ["models", name]:
+                return self._metadata(request, self.app.registry.find(name))
+            case ["models", name, "versions", version]:
+                return self._metadata(request, self.app.registry.find(name, version))
             case ["models", name, "ready"]:
-                request.expect_method("GET")
-                self.app.registry.find(name)
-                return Answer()
+                return self._ready(request, self.app.registry.find(name))
             case ["models", name, "versions", version, "ready"]:
-                request.expect_method("GET")
-                self.app.registry.find(name, version)
-                return Answer()
+                return self._ready(request, self.app.registry.find(name, version))
             case ["repository", "index"]:
                 request.expect_method("POST", "GET")
                 return self._index(request)
@@ -64,20 +61,28 @@ class OpenInference:
                 request.expect_method("POST")
                 self.app.registry.unload(name)
                 return _json({})
-        path = "/".join(request.path)[:80]
-        raise EngineError("not_found", f"Open Inference has no path /v2/{path}; models answer at /v2/models/NAME/infer")
+        told = (
+            f"/v2/{'/'.join(request.path)[:80]} is not a path of Open Inference, or of an extension that is served here"
+        )
+        raise EngineError("not_found", f"{told}; models answer at /v2/models/NAME/infer")
 
     async def _infer(self, request: Request, model: Servable) -> Answer:
         request.expect_method("POST")
         length = request.headers.get(HEADER)
-        asked = open_inference.decode(request.body, length.decode("latin-1") if length is not None else None)
+        header_length = length.decode("latin-1") if length is not None else None
+        asked = open_inference.decode(request.body, header_length, model.missing)
         answers = await model.infer(asked.inputs, request.deadline(self.app.timeout), request.has_left)
-        parts, header_length = open_inference.encode(model.name, model.version, asked, answers)
-        if header_length is None:
+        parts, length_of_json = open_inference.encode(model.name, model.version, asked, answers)
+        if length_of_json is None:
             return Answer(parts)
-        return Answer(parts, content_type=OCTETS, headers=[(HEADER, str(header_length).encode())])
+        return Answer(parts, content_type=OCTETS, headers=[(HEADER, str(length_of_json).encode())])
 
-    def _metadata(self, model: Servable) -> Answer:
+    def _ready(self, request: Request, model: Servable) -> Answer:
+        request.expect_method("GET", "HEAD")
+        return _json({"name": model.name, "ready": self.app.ready}, 200 if self.app.ready else 503)
+
+    def _metadata(self, request: Request, model: Servable) -> Answer:
+        request.expect_method("GET", "HEAD")
         return _json(
             {
                 "name": model.name,
@@ -108,5 +113,5 @@ def _described(spec: TensorSpec) -> dict[str, object]:
     return {"name": spec.name, "datatype": name_of(spec.dtype) if spec.dtype else "BYTES", "shape": shape}
 
 
-def _json(told: object) -> Answer:
-    return Answer([msgspec.json.encode(told)])
+def _json(told: object, status: int = 200) -> Answer:
+    return Answer([msgspec.json.encode(told)], status)

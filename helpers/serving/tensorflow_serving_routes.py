@@ -39,6 +39,9 @@ class TensorFlowServing:
             case ["models", name, "versions", version, "metadata"] if not colon:
                 request.expect_method("GET")
                 return _metadata(self.app.registry.find(name, version))
+            case ["models", name, "labels", label, "metadata"] if not colon:
+                request.expect_method("GET")
+                return _metadata(self.app.registry.find_label(name, label))
             case _:
                 path = f"/v1/{'/'.join(request.path)[:80]}"
                 told = f"TensorFlow Serving has no path {path}; a model answers at /v1/models/NAME:predict"

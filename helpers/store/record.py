@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from helpers import atomic_files
 from helpers.errors import UserError
 
 FILE = "model.json"
@@ -65,7 +66,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 def write_record(record: Record, folder: Path) -> None:
     text = msgspec.json.format(msgspec.json.encode(record), indent=1)
-    (folder / FILE).write_bytes(text + b"\n")
+    atomic_files.write(folder / FILE, text + b"\n", durable=True, folder=folder)
 
 
 def read_record(folder: Path) -> Record:

@@ -6,7 +6,7 @@
     NAME/.new-…                            a version that is being written
 
 A version comes into being by one rename. Who is killed before leaves only a folder that
-nobody looks at; of two who want the same number, one is refused by the file system and
+the next saver removes; of two who want the same number, one is refused by the file system and
 takes the next.
 """
 
@@ -14,15 +14,13 @@ import contextlib
 import errno
 import hashlib
 import os
-import shutil
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from helpers import atomic_files
 from helpers.store.record import FILE, File
 
-ABANDONED_SECONDS = 24 * 3600
+NEW = ".new-"
 CHUNK = 1 << 20
 TAKEN = {errno.EEXIST, errno.ENOTEMPTY, errno.EACCES, errno.EPERM}  # the last two are Windows's words for it
 
@@ -47,34 +45,31 @@ class Shelf:
     @contextlib.contextmanager
     def new_folder(self) -> Iterator[Path]:
         """A folder to write a version into; it is gone afterwards, unless it was published."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._sweep()
-        folder = Path(tempfile.mkdtemp(prefix=".new-", dir=self.path))
-        try:
+        with atomic_files.temporary_folder(self.path, NEW) as place:
+            folder = place / "version"
+            folder.mkdir()
             yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
     def publish(self, folder: Path, version: str) -> bool:
         """Move a finished folder into place; False if the version is there already."""
         if (self.path / version).exists():  # an empty folder would be replaced without a word
             return False
+        atomic_files.sync_folder(folder)
         try:
             folder.rename(self.path / version)
         except OSError as error:
             if error.errno in TAKEN and (self.path / version).exists():
                 return False
             raise
-        _sync(self.path)
+        atomic_files.sync_folder(self.path)
         return True
 
     def retire(self, version: str) -> None:
         """Take a version away in one step, and remember its number."""
         self._retired.mkdir(exist_ok=True)
         (self._retired / version).touch()
-        gone = Path(tempfile.mkdtemp(prefix=".new-removed-", dir=self.path))
-        (self.path / version).rename(gone / version)
-        shutil.rmtree(gone, ignore_errors=True)
+        with atomic_files.temporary_folder(self.path, NEW) as place:
+            (self.path / version).rename(place / version)
 
     def aliases(self) -> dict[str, str]:
         """Each alias and the version that it stands for."""
@@ -87,23 +82,10 @@ class Shelf:
 
     def set_alias(self, alias: str, version: str) -> None:
         """Readers see the old version or the new one, and nothing between."""
-        self._aliases.mkdir(exist_ok=True)
-        descriptor, beside = tempfile.mkstemp(prefix=".", dir=self._aliases)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(version + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        Path(beside).replace(self._aliases / alias)
+        atomic_files.write(self._aliases / alias, version + "\n", durable=True)
 
     def remove_alias(self, alias: str) -> None:
         (self._aliases / alias).unlink(missing_ok=True)
-
-    def _sweep(self) -> None:
-        """Clear away what savers that were killed left behind a day ago."""
-        for entry in _entries(self.path):
-            with contextlib.suppress(OSError):
-                if entry.name.startswith(".new-") and time.time() - entry.stat().st_mtime > ABANDONED_SECONDS:
-                    shutil.rmtree(entry, ignore_errors=True)
 
 
 def measure(folder: Path) -> dict[str, File]:
@@ -141,16 +123,6 @@ def _sha256(path: Path, then: Callable[[int], object] = lambda descriptor: None)
             digest.update(chunk)
         then(file.fileno())
     return digest.hexdigest()
-
-
-def _sync(folder: Path) -> None:
-    """Make a rename last through a power cut, where folders can be opened (not on Windows)."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -1,6 +1,6 @@
 """What can go wrong for a caller: one shape, stable codes, and the HTTP status of each.
 
-{"error": "images is …; expected …", "code": "invalid_input", "field": "images", "expected": "…"}
+{"error": "images is …; expected …", "code": "invalid_input", "field": "images", "expected": "…", "request_id": "…"}
 """
 
 from collections.abc import Sequence
@@ -50,13 +50,15 @@ class EngineError(Exception):
     def status(self) -> int:
         return STATUS[self.code]
 
-    def body(self) -> bytes:
-        """The answer's JSON."""
+    def body(self, request_id: str = "") -> bytes:
+        """The answer's JSON; the id is that of the request, as in its header X-Request-Id."""
         told: dict[str, Any] = {"error": self.message, "code": self.code}
         if self.field is not None:
             told["field"] = self.field
         if self.expected is not None:
             told["expected"] = self.expected
+        if request_id:
+            told["request_id"] = request_id
         return msgspec.json.encode(told)
 
     def __str__(self) -> str:

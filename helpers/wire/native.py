@@ -143,7 +143,7 @@ def to_npy(array: NDArray[Any]) -> bytes:
 def _from_raw(raw: msgspec.Raw, value: Value) -> Any:
     match value:
         case TensorValue(spec) if spec.dtype is not None:
-            return nested(raw, spec.dtype, len(spec.shape), spec.name, str(spec))
+            return nested(raw, spec.dtype, len(spec.shape), spec.name, str(spec), spec.takes_missing)
         case ImageValue(mode, name):
             return pictures.decode(pictures.from_json(raw, name), mode, name)
         case TableValue():

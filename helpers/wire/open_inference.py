@@ -4,11 +4,10 @@ A request with binary tensors is a JSON header, whose length the HTTP header
 ``Inference-Header-Content-Length`` tells, and then the bytes of each such tensor in turn.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
-import numpy as np
 from numpy.typing import NDArray
 
 from helpers.wire.errors import invalid, malformed
@@ -22,20 +21,20 @@ class _Input(msgspec.Struct):
     name: str
     shape: list[int]
     datatype: str
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] | None = None  # some clients write null for what they leave out
     data: msgspec.Raw = msgspec.Raw(b"")
 
 
 class _Output(msgspec.Struct):
     name: str
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] | None = None
 
 
 class _Request(msgspec.Struct):
     inputs: list[_Input]
-    id: str = ""
-    outputs: list[_Output] = []
-    parameters: dict[str, Any] = {}
+    id: str | None = None
+    outputs: list[_Output] | None = None
+    parameters: dict[str, Any] | None = None
 
 
 class Asked(msgspec.Struct):
@@ -50,8 +49,11 @@ class Asked(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Request)
 
 
-def decode(body: bytes | memoryview, header_length: str | None = None) -> Asked:
-    """A request's bytes as named tensors, or an error that says what is wrong with which."""
+def decode(body: bytes | memoryview, header_length: str | None = None, missing: Collection[str] = ()) -> Asked:
+    """A request's bytes as named tensors, or an error that says what is wrong with which.
+
+    ``missing`` names the inputs in which null is read as NaN.
+    """
     head, tail = _divided(body, header_length)
     try:
         request = _decoder.decode(head)
@@ -66,11 +68,11 @@ def decode(body: bytes | memoryview, header_length: str | None = None) -> Asked:
         if given.name in inputs:
             raise invalid(called, "there twice", "each input once")
         dtype = dtype_called(given.datatype, called)
-        size = given.parameters.get("binary_data_size")
+        size = _parameter(given, "binary_data_size")
         if size is None:
-            if not bytes(given.data):
+            if memoryview(given.data) in (b"", b"null"):
                 raise invalid(called, "without data", "data, or binary_data_size and bytes after the JSON")
-            inputs[given.name] = from_json(given.data, dtype, given.shape, called)
+            inputs[given.name] = from_json(given.data, dtype, given.shape, called, given.name in missing)
             continue
         if type(size) is not int or size < 0 or at + size > len(tail):
             left = len(tail) - at
@@ -79,11 +81,14 @@ def decode(body: bytes | memoryview, header_length: str | None = None) -> Asked:
         at += size
     if at != len(tail):
         raise malformed(f"{len(tail) - at} bytes follow that no input claims")
+    all_binary = _parameter(request, "binary_data_output") is True
     return Asked(
-        id=request.id,
+        id=request.id or "",
         inputs=inputs,
-        outputs={wanted.name: wanted.parameters.get("binary_data") is True for wanted in request.outputs},
-        all_binary=request.parameters.get("binary_data_output") is True,
+        outputs={
+            wanted.name: _parameter(wanted, "binary_data", all_binary) is True for wanted in request.outputs or ()
+        },
+        all_binary=all_binary,
     )
 
 
@@ -97,7 +102,7 @@ def encode(
             raise invalid("outputs", f"{name[:80]!r}", f"one of {', '.join(answers)}")
         array = answers[name]
         told: dict[str, Any] = {"name": name, "shape": array.shape, "datatype": name_of(array.dtype)}
-        if as_bytes or array.dtype == np.float16:  # which has no form in JSON
+        if as_bytes:
             raw = to_bytes(array)
             told["parameters"] = {"binary_data_size": len(raw)}
             parts.append(raw)
@@ -109,6 +114,10 @@ def encode(
         answer["id"] = asked.id
     head = msgspec.json.encode(answer)
     return [head, *parts], (len(head) if parts else None)
+
+
+def _parameter(of: _Input | _Output | _Request, name: str, default: Any = None) -> Any:
+    return of.parameters.get(name, default) if of.parameters else default
 
 
 def _plain(array: NDArray[Any]) -> Any:

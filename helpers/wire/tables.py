@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from helpers.runtime import TensorSpec
 from helpers.wire.errors import invalid, malformed
 from helpers.wire.numbers import as_lists
 from helpers.wire.tensors import nested
@@ -31,10 +33,7 @@ def from_csv(body: bytes | memoryview, table: TableValue) -> Columns:
     for number, row in rows:
         if len(row) != len(names):
             raise invalid(table.name, f"{len(row)} values wide in line {number}", f"{len(names)}, as its first line is")
-    return {
-        name: _typed([row[place] for _, row in rows], table.columns[name], name, table)
-        for place, name in enumerate(names)
-    }
+    return {name: _typed([row[place] for _, row in rows], table.specs[name], table) for place, name in enumerate(names)}
 
 
 def from_json(raw: msgspec.Raw, table: TableValue) -> Columns:
@@ -54,7 +53,8 @@ def from_json(raw: msgspec.Raw, table: TableValue) -> Columns:
         }
     table.expect_columns(given, table.name)
     return {
-        name: nested(given[name], dtype, 1, f"{table.name}.{name}", str(table)) for name, dtype in table.columns.items()
+        name: nested(given[name], dtype, 1, spec.name, str(table), spec.takes_missing)
+        for (name, dtype), spec in zip(table.columns.items(), table.specs.values(), strict=True)
     }
 
 
@@ -72,13 +72,19 @@ def to_csv(columns: Mapping[str, Any]) -> bytes:
     return written.getvalue().encode()
 
 
-def _typed(values: Sequence[str], dtype: np.dtype[Any], name: str, table: TableValue) -> NDArray[Any]:
+def _typed(values: Sequence[str], spec: TensorSpec, table: TableValue) -> NDArray[Any]:
     readers: dict[str, Callable[[str], Any]] = {"O": str, "b": _truth, "f": float}
-    read = readers.get(dtype.kind, int)
+    dtype = spec.dtype
+    assert dtype is not None
+    read = _float_or_missing if spec.takes_missing else readers.get(dtype.kind, int)
     try:
         return np.array([read(value) for value in values], dtype)
     except (ValueError, OverflowError) as error:
-        raise invalid(f"{table.name}.{name}", f"no column of {dtype} ({str(error)[:80]})", str(table)) from None
+        raise invalid(spec.name, f"no column of {dtype} ({str(error)[:80]})", str(table)) from None
+
+
+def _float_or_missing(value: str) -> float:
+    return float(value) if value.strip() else math.nan
 
 
 def _truth(value: str) -> bool:

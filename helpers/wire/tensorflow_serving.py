@@ -108,17 +108,16 @@ def _plain_rows(body: bytes | memoryview, spec: TensorSpec) -> NDArray[Any] | No
     try:
         if (found := long_numbers(body, spec.dtype, len(spec.shape), "instances")) is not None:
             return array_of(found, spec.dtype)
-        asked = _rows_decoder(len(spec.shape), spec.dtype.kind).decode(body)
+        asked = _rows_decoder(len(spec.shape), spec.dtype.kind, spec.takes_missing).decode(body)
         return array_of(asked.instances, spec.dtype) if asked.signature_name == SIGNATURE else None
     except (msgspec.DecodeError, RecursionError, ValueError, ArithmeticError):
         return None  # something is wrong, or in another form: the slower way finds out what
 
 
 @cache
-def _rows_decoder(axes: int, kind: str) -> "msgspec.json.Decoder[Any]":
-    asked = msgspec.defstruct(
-        "Rows", [("instances", lists_of(kind, axes)), ("inputs", None, None), ("signature_name", str, SIGNATURE)]
-    )
+def _rows_decoder(axes: int, kind: str, takes_missing: bool) -> "msgspec.json.Decoder[Any]":
+    rows = ("instances", lists_of(kind, axes, takes_missing))
+    asked = msgspec.defstruct("Rows", [rows, ("inputs", None, None), ("signature_name", str, SIGNATURE)])
     return msgspec.json.Decoder(asked)
 
 
@@ -145,7 +144,8 @@ def _columns_of(
 def _tensor(raw: bytes | msgspec.Raw, spec: TensorSpec, axes: int | None) -> NDArray[Any]:
     if spec.dtype is None:
         raise EngineError("invalid_input", f"{spec.name} is no tensor and cannot be sent", spec.name)
-    return nested(raw, spec.dtype, len(spec.shape) if axes is None else axes, spec.name, str(spec))
+    depth = len(spec.shape) if axes is None else axes
+    return nested(raw, spec.dtype, depth, spec.name, str(spec), spec.takes_missing)
 
 
 def _read_request(decoder: Any, body: bytes | memoryview) -> Any:

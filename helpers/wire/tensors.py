@@ -27,7 +27,6 @@ MOST_AXES = 32
 MOST_ELEMENTS = 1 << 28
 
 ELEMENTS: dict[str, type] = {"b": bool, "O": str, "f": float}  # by the kind of a numpy type; else whole numbers
-_decoders: dict[type, Any] = {kind: msgspec.json.Decoder(list[kind]) for kind in (bool, str, float, int)}  # type: ignore[valid-type]
 
 
 def dtype_called(name: str, field: str) -> np.dtype[Any]:
@@ -56,12 +55,14 @@ def check_shape(shape: list[int], field: str) -> int:
     return elements
 
 
-def from_json(raw: msgspec.Raw, dtype: np.dtype[Any], shape: list[int], field: str) -> NDArray[Any]:
+def from_json(
+    raw: msgspec.Raw, dtype: np.dtype[Any], shape: list[int], field: str, takes_missing: bool = False
+) -> NDArray[Any]:
     """An array from a JSON list: flat, or nested as the shape says."""
     elements = check_shape(shape, field)
     flat = long_numbers(raw, dtype, 1)
     if flat is None:
-        flat = _flat(raw, dtype, shape, field)
+        flat = _flat(raw, dtype, shape, field, takes_missing)
     if len(flat) != elements:
         raise invalid(field, f"{len(flat)} elements", f"{elements}, as its shape {shape} says")
     try:
@@ -80,13 +81,22 @@ def from_bytes(data: memoryview, dtype: np.dtype[Any], shape: list[int], field: 
     return np.frombuffer(data, dtype).reshape(shape)
 
 
-def nested(raw: bytes | msgspec.Raw, dtype: np.dtype[Any], axes: int, field: str, expected: str) -> NDArray[Any]:
+def nested(
+    raw: bytes | msgspec.Raw,
+    dtype: np.dtype[Any],
+    axes: int,
+    field: str,
+    expected: str,
+    takes_missing: bool = False,
+) -> NDArray[Any]:
     """An array from lists within lists, as deep as it has axes."""
     try:
         values = long_numbers(raw, dtype, axes)
         if values is None:
-            values = _nested(axes, dtype.kind).decode(raw)
+            values = lists(dtype.kind, axes, takes_missing).decode(raw)
     except msgspec.ValidationError as error:
+        if (at := _place_of_null(error)) is not None:
+            raise _null(field, at, expected) from None
         raise invalid(field, f"not as the model takes it ({error})", expected) from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise malformed(f"{field} is not JSON: {error}", field) from None
@@ -105,7 +115,7 @@ def long_numbers(raw: Any, dtype: np.dtype[Any], axes: int, key: str | None = No
 
 @np.errstate(over="raise")
 def array_of(values: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """An array of what JSON held. Numbers that its type cannot hold are an ArithmeticError, and not infinite."""
+    """An array of what JSON held; None becomes NaN. Numbers that its type cannot hold are an ArithmeticError."""
     return np.array(values, dtype)
 
 
@@ -121,11 +131,11 @@ def to_bytes(array: NDArray[Any]) -> bytes | memoryview:
     return b"".join(parts)
 
 
-def _flat(raw: msgspec.Raw, dtype: np.dtype[Any], shape: list[int], field: str) -> list[Any]:
+def _flat(raw: msgspec.Raw, dtype: np.dtype[Any], shape: list[int], field: str, takes_missing: bool) -> list[Any]:
     """All elements in order. The flat form, which most clients send, is read and checked in one pass."""
-    elements = ELEMENTS.get(dtype.kind, int)
+    elements = _element(dtype.kind, takes_missing)
     try:
-        flat: list[Any] = _decoders[elements].decode(raw)
+        flat: list[Any] = _flat_decoder(elements).decode(raw)
         return flat
     except msgspec.ValidationError as error:
         wrong = _wrong_elements(error, dtype, field)
@@ -140,7 +150,7 @@ def _flat(raw: msgspec.Raw, dtype: np.dtype[Any], shape: list[int], field: str) 
     return _flattened(given, elements, dtype, shape, field)
 
 
-def _flattened(given: list[Any], elements: type, dtype: np.dtype[Any], shape: list[int], field: str) -> list[Any]:
+def _flattened(given: list[Any], elements: Any, dtype: np.dtype[Any], shape: list[int], field: str) -> list[Any]:
     """Lists within lists, exactly as the shape says."""
     level: list[Any] = [given]
     for size in shape:
@@ -148,14 +158,26 @@ def _flattened(given: list[Any], elements: type, dtype: np.dtype[Any], shape: li
             raise invalid(field, "not nested as its shape says", f"one flat list, or lists within lists of {shape}")
         level = [element for row in level for element in row]
     try:
-        return list(msgspec.convert(level, list[elements]))  # type: ignore[valid-type]
+        return list(msgspec.convert(level, list[elements]))
     except msgspec.ValidationError as error:
         raise _wrong_elements(error, dtype, field) from None
 
 
 def _wrong_elements(error: Exception, dtype: np.dtype[Any], field: str) -> EngineError:
+    if (at := _place_of_null(error)) is not None:
+        return _null(field, at, f"a list of {name_of(dtype)}")
     place = str(error).partition(" - at ")[2].strip("`$")
     return invalid(field, f"of another type at {place}" if place else "of another type", f"a list of {name_of(dtype)}")
+
+
+def _place_of_null(error: Exception) -> str | None:
+    """Where msgspec found null instead of an element; None if it found something else."""
+    what, _, place = str(error).partition(" - at ")
+    return place.strip("`$") if what.endswith("got `null`") else None
+
+
+def _null(field: str, place: str, expected: str) -> EngineError:
+    return invalid(field, f"null at {place}" if place else "null", f"{expected}, without missing values")
 
 
 def _texts_from_bytes(data: memoryview, elements: int, field: str) -> NDArray[Any]:
@@ -193,13 +215,23 @@ def _with_decoded_texts(array: NDArray[Any], field: str) -> NDArray[Any]:
 
 
 @cache
-def _nested(depth: int, kind: str) -> "msgspec.json.Decoder[Any]":
-    return msgspec.json.Decoder(lists_of(kind, depth))
+def lists(kind: str, depth: int, takes_missing: bool = False) -> "msgspec.json.Decoder[Any]":
+    """A decoder of lists within lists, for a kind of numpy's types."""
+    return msgspec.json.Decoder(lists_of(kind, depth, takes_missing))
 
 
-def lists_of(kind: str, depth: int) -> Any:
-    """The type of lists within lists, for a kind of numpy's types."""
-    wanted: Any = str | dict[str, str] if kind == "O" else ELEMENTS.get(kind, int)
+def lists_of(kind: str, depth: int, takes_missing: bool = False) -> Any:
+    """The type of what ``lists`` reads."""
+    wanted: Any = str | dict[str, str] if kind == "O" else _element(kind, takes_missing)
     for _ in range(depth):
         wanted = list[wanted]
     return wanted
+
+
+@cache
+def _flat_decoder(elements: Any) -> "msgspec.json.Decoder[Any]":
+    return msgspec.json.Decoder(list[elements])
+
+
+def _element(kind: str, takes_missing: bool) -> Any:
+    return float | None if takes_missing and kind == "f" else ELEMENTS.get(kind, int)

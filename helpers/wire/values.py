@@ -2,14 +2,18 @@
 
     def classify(self, images: Tensor["float32", "batch", 1, 8, 8]) -> Tensor["float32", "batch", 10]
     def describe(self, photo: Image["RGB"]) -> dict[str, float]
-    def score(self, rows: Table[{"age": "float32", "city": "str"}]) -> Tensor["float32", "rows"]
+    def score(self, rows: Table[{"age": "float32 | None", "city": "str"}]) -> Tensor["float32", "rows"]
+
+``| None`` after a type of floating-point numbers says that values may be missing: NaN for the method,
+null in JSON, nothing between two commas in CSV.
 
 For Python they are numpy arrays, and dictionaries of columns; a method can be called with
 them as with any others. The engine reads the annotation and checks what comes from outside.
 """
 
+import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated, Any, get_args, get_origin
 
@@ -21,6 +25,7 @@ from helpers.wire.errors import invalid
 
 MODES: dict[str, tuple[int, ...]] = {"L": (), "RGB": (3,), "RGBA": (4,)}  # Pillow's names, and the axes of a pixel
 Array = NDArray[Any]
+OPTIONAL = re.compile(r"(.*\S)\s*\|\s*None")
 
 
 @dataclass(frozen=True)
@@ -61,8 +66,7 @@ class TensorValue:
         return value.shape[1:]
 
     def named(self, name: str) -> "TensorValue":
-        assert self.spec.dtype is not None
-        return tensor(name, self.spec.dtype, self.spec.shape)
+        return TensorValue(replace(self.spec, name=name))
 
 
 @dataclass(frozen=True)
@@ -103,11 +107,16 @@ class TableValue:
 
     columns: Mapping[str, np.dtype[Any]] = field(hash=False)
     name: str = ""
+    missing: frozenset[str] = frozenset()
+    """The columns that take missing values."""
     has_rows = True
 
     @cached_property
     def specs(self) -> dict[str, TensorSpec]:
-        return {name: TensorSpec(f"{self.name}.{name}", dtype, ("rows",)) for name, dtype in self.columns.items()}
+        return {
+            name: TensorSpec(f"{self.name}.{name}", dtype, ("rows",), name in self.missing)
+            for name, dtype in self.columns.items()
+        }
 
     def check(self, value: Any, finite_only: bool = False) -> None:
         if not isinstance(value, Mapping):
@@ -140,10 +149,13 @@ class TableValue:
         return None
 
     def named(self, name: str) -> "TableValue":
-        return TableValue(self.columns, name)
+        return TableValue(self.columns, name, self.missing)
 
     def __str__(self) -> str:
-        told = (f"{name}: {'strings' if dtype.kind == 'O' else dtype}" for name, dtype in self.columns.items())
+        told = (
+            f"{name}: {'strings' if dtype.kind == 'O' else dtype}{' or null' if name in self.missing else ''}"
+            for name, dtype in self.columns.items()
+        )
         return f"a table with {', '.join(told)}"
 
 
@@ -184,8 +196,8 @@ class _Annotation:
         return Annotated[self.type, self.read(given)]
 
 
-def tensor(name: str, dtype: np.dtype[Any], shape: tuple[int | str, ...]) -> TensorValue:
-    return TensorValue(TensorSpec(name, dtype, shape))
+def tensor(name: str, dtype: np.dtype[Any], shape: tuple[int | str, ...], takes_missing: bool = False) -> TensorValue:
+    return TensorValue(TensorSpec(name, dtype, shape, takes_missing))
 
 
 def value_of(annotation: Any, name: str = "") -> Value:
@@ -204,7 +216,8 @@ def _read_tensor(given: Any) -> TensorValue:
     dtype, *shape = given if isinstance(given, tuple) and given else (given,)
     if not all(isinstance(size, str) or (type(size) is int and size >= 0) for size in shape):
         raise TypeError(f"Tensor[{given}]: an axis is a number, or a name if it may have any size")
-    return tensor("", _dtype(dtype, f"Tensor[{given}]"), tuple(shape))
+    read, takes_missing = _dtype(dtype, f"Tensor[{given}]")
+    return tensor("", read, tuple(shape), takes_missing)
 
 
 def _read_image(given: Any) -> ImageValue:
@@ -216,19 +229,27 @@ def _read_image(given: Any) -> ImageValue:
 def _read_table(given: Any) -> TableValue:
     if not isinstance(given, Mapping) or not given or not all(isinstance(name, str) for name in given):
         raise TypeError('a table names its columns and their types: Table[{"age": "float32", "city": "str"}]')
-    return TableValue({name: _dtype(dtype, f"the column {name}") for name, dtype in given.items()})
+    read = {name: _dtype(dtype, f"the column {name}") for name, dtype in given.items()}
+    missing = frozenset(name for name, (_, takes_missing) in read.items() if takes_missing)
+    return TableValue({name: dtype for name, (dtype, _) in read.items()}, missing=missing)
 
 
-def _dtype(given: Any, where: str) -> np.dtype[Any]:
+def _dtype(given: Any, where: str) -> tuple[np.dtype[Any], bool]:
+    """A type, and whether it takes missing values."""
+    if isinstance(given, str) and (optional := OPTIONAL.fullmatch(given)):
+        dtype, _ = _dtype(optional[1], where)
+        if dtype.kind != "f":
+            raise TypeError(f"{where}: only floating-point numbers can be missing; {optional[1]} has no NaN")
+        return dtype, True
     if given is str or given == "str":
-        return np.dtype(object)
+        return np.dtype(object), False
     try:
-        dtype: np.dtype[Any] = np.dtype(given).newbyteorder("=")
+        dtype = np.dtype(given).newbyteorder("=")
     except (TypeError, ValueError):
         dtype = np.dtype(object)
     if given is None or dtype.kind not in "biuf":
         raise TypeError(f"{where}: {given!r} is no type that can be sent; bool, float32, int64 and str are")
-    return dtype
+    return dtype, False
 
 
 Tensor = _Annotation(np.ndarray, _read_tensor)

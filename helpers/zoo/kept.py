@@ -7,7 +7,6 @@ the other waits.
 
 import hashlib
 import io
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from helpers import atomic_files
 from helpers.places import lab_home
 from helpers.progress_line import ProgressLine
 
@@ -29,40 +29,40 @@ def kept(
     ``recipe`` holds whatever decides how they turn out (versions, seeds, sizes): a
     change of it makes them anew. ``title`` says what they are to a person who waits for them.
     """
-    from filelock import FileLock
-
     digest = hashlib.sha256(repr(sorted(recipe.items())).encode()).hexdigest()[:12]
     path = lab_home() / "zoo" / f"{name}-{digest}.npz"
     found = read_whole(path)
     if found is not None:
         return found
-    path.parent.mkdir(parents=True, exist_ok=True)
+
+    def made_once(raw: bytes | None) -> bytes:
+        if raw is not None and _arrays(raw) is not None:  # another process made it meanwhile
+            return raw
+        return _with_digest(make())
+
     title = title or name
-    line = ProgressLine(f"Training {title}, once on this machine", f"Trained and kept {title} in")
-    with line, FileLock(path.with_suffix(".lock")):
-        found = read_whole(path)  # another process may have made it meanwhile
-        if found is None:
-            found = dict(make())
-            write_whole(path, found)
+    with ProgressLine(f"Training {title}, once on this machine", f"Trained and kept {title} in"):
+        found = _arrays(atomic_files.update(path, made_once))
+    assert found is not None
     return found
-
-
-def write_whole(path: Path, arrays: Arrays) -> None:
-    """Write the arrays behind their digest; the file appears complete or not at all."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for its own options
-    content = buffer.getvalue()
-    beside = path.with_suffix(f".{os.getpid()}.new")
-    beside.write_bytes(hashlib.sha256(content).digest() + content)
-    beside.replace(path)
 
 
 def read_whole(path: Path) -> Arrays | None:
     """The arrays, or None if there is no file or its digest does not fit."""
     try:
-        raw = path.read_bytes()
+        return _arrays(path.read_bytes())
     except OSError:
         return None
+
+
+def _with_digest(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for its own options
+    content = buffer.getvalue()
+    return hashlib.sha256(content).digest() + content
+
+
+def _arrays(raw: bytes) -> Arrays | None:
     digest, content = raw[:32], raw[32:]
     if hashlib.sha256(content).digest() != digest:
         return None

@@ -1,6 +1,7 @@
 """``start``, ``status`` and ``build``: the learner's copies, the learner's record, the author's tool."""
 
 import json
+import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -123,3 +124,20 @@ def test_build_takes_outputs_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert len(build.strip_outputs(write=True)) == 1
     assert '"execution_count": 3' not in path.read_text() and "collapsed" not in path.read_text()
     assert build.strip_outputs(write=True) == []
+
+
+def _check_often(task: str) -> None:
+    for _ in range(25):
+        Progress().record_check("export", task, "correct")
+        Progress().record_hint("export", "shared")
+
+
+def test_kernels_that_record_at_once_lose_nothing(home: Path) -> None:
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        pool.map(_check_often, ["one", "two", "three", "four"])
+    found = Progress().of("export")
+    assert {task: found[task]["checks"] for task in ("one", "two", "three", "four")} == dict.fromkeys(
+        ("one", "two", "three", "four"), 25
+    )
+    assert found["shared"]["hints"] == 100
+    assert [path.name for path in home.iterdir()] == ["progress.json"]

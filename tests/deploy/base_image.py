@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from helpers.atomic_files import replacing
 from helpers.deploy import engines
+from helpers.process_lock import ProcessLock
 
 NAME = "localhost/servelab-base:1"
 PACKAGES = "python3,python3-pip,ca-certificates"
@@ -92,11 +94,8 @@ def _bring(engine: str, archive: Path) -> None:
 
 def _archive(home: Path) -> Path:
     """The base's files; the first who needs them makes them, and others wait."""
-    import fcntl
-
     archive, failed = home / "base.tar", home / "base.failed"
-    with (home / "base.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with ProcessLock(home / "base.lock"):
         if not archive.exists() and not failed.exists():
             if reason := _bootstrap(home / "base", archive):
                 failed.write_text(reason)
@@ -125,7 +124,6 @@ def _bootstrap(root: Path, archive: Path) -> str:
     if (root / "usr/bin/python3").readlink().name != version:
         return f"{release} has another Python than {version}, with which bundles are packed here"
     without = [f"--exclude=./{name}/*" for name in ("proc", "sys", "dev", "var/cache/apt", "var/lib/apt/lists")]
-    beside = archive.with_suffix(".new")
-    subprocess.run(["tar", "-C", str(root), *without, "-cf", str(beside), "."], check=True)
-    beside.replace(archive)
+    with replacing(archive) as beside:
+        subprocess.run(["tar", "-C", str(root), *without, "-cf", str(beside), "."], check=True)
     return ""

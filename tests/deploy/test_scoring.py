@@ -326,7 +326,7 @@ def test_a_kill_at_any_step_of_writing_is_made_good(folder: Path, tmp_path: Path
             [*command, str(into), str(folder)], env=known, capture_output=True, text=True, check=False
         )
 
-    for point in ("replace:1", "fsync:2", "replace:2", "replace:4"):
+    for point in ("replace:1", "fsync:3", "replace:2", "replace:4"):
         assert ran(point).returncode == -signal.SIGKILL and not into.exists()
     assert ran("rmtree:1").returncode == -signal.SIGKILL and into.exists()
     last = ran("")
@@ -593,3 +593,29 @@ def test_the_command_scores(folder: Path, tmp_path: Path) -> None:
         [*command, str(tmp_path / "out.csv")], cwd=folder, env=known, capture_output=True, text=True, check=False
     )
     assert again.returncode == 2 and "is there already" in again.stderr and "Traceback" not in again.stderr
+
+
+HOLE = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("values", "inner", "texts", "found"),
+    [
+        ([1.5, None], (), False, [1.5, HOLE]),
+        ([1, None], (), False, [1, HOLE]),
+        (["1.5", " ", ""], (), True, [1.5, HOLE, HOLE]),
+        ([1.5, None], (1,), False, [[1.5], [HOLE]]),
+        ([[1.5, None], [2.0, 3.0]], (2,), False, [[1.5, HOLE], [2, 3]]),
+        (["[1, null]", "[2, 3]"], (2,), True, [[1, HOLE], [2, 3]]),
+        ([[1.5, None], None], (2,), False, None),
+        (["[1, null]", ""], (2,), True, None),
+        (["[1]", ""], (1,), True, None),
+    ],
+)
+def test_a_missing_value_is_nan_where_it_is_taken(values: Any, inner: Any, texts: bool, found: Any) -> None:
+    spec = TensorSpec("x", np.dtype("float32"), ("rows", *inner), takes_missing=True)
+    if found is None:
+        with pytest.raises(EngineError, match="x is missing"):
+            to_array(pa.array(values), spec, texts)
+    else:
+        np.testing.assert_array_equal(to_array(pa.array(values), spec, texts), np.array(found, np.float32))

@@ -175,12 +175,14 @@ def test_another_host_is_not_believed(client: httpx.Client) -> None:
 
 def test_the_first_page(client: httpx.Client) -> None:
     answer = client.get("/", headers={"accept": "text/html,*/*"})
-    assert (answer.status_code, answer.headers["location"]) == (302, "/docs")
-    for method, path in (("GET", "/"), ("POST", "/"), ("GET", "/none")):
-        answer = client.request(method, path)
-        assert answer.status_code == 404 and answer.json()["code"] == "not_found"
-        assert all(f" {each}" in answer.json()["error"] for each in ("/docs", "/largest", "/v2", "/livez"))
-    assert client.post("/docs").status_code == 405
+    assert (answer.status_code, answer.headers["location"]) == (307, "/docs")
+    assert client.head("/").status_code == 200 and client.head("/", headers={"accept": "text/html"}).is_redirect
+    found = client.get("/").json()
+    assert found["status"] == "alive" and {"/docs", "/openapi.json", "/largest", "/v2", "/livez"} <= {*found["paths"]}
+    answer = client.get("/none")
+    assert answer.status_code == 404 and answer.json()["code"] == "not_found"
+    assert all(f" {each}" in answer.json()["error"] for each in ("/docs", "/largest", "/v2", "/livez"))
+    assert client.post("/docs").status_code == client.post("/").status_code == 405
     assert client.get("/openapi.json/more").status_code == client.get("/docs/more").status_code == 404
 
 

@@ -256,18 +256,18 @@ PEOPLE = {"age": [3], "city": ["Ulm"]}
         ("total", {}, 422, "rows is missing; expected a value for it"),
         ("total", {"rows": [[1, 2]], "x": 1}, 422, "x is not a parameter; expected one of rows"),
         ("nothing", {"x": 1}, 422, "x is not a parameter; expected one of none"),
-        ("total", {"rows": None}, 422, "rows is not as the model takes it"),
+        ("total", {"rows": None}, 422, "rows is null; expected float32 of shape"),
         ("total", {"rows": [1, 2]}, 422, "rows is not as the model takes it"),
         ("total", {"rows": [[1, 2, 3]]}, 422, "rows is float32 of shape (1, 3); expected float32 of shape (n, 2)"),
         ("total", {"rows": []}, 422, "rows is "),
         ("total", {"rows": [[]]}, 422, "rows is empty"),
         ("total", {"rows": [[1, 2], [3]]}, 422, "rows is of lists of different lengths"),
         ("total", {"rows": [[1, "2"]]}, 422, "Expected `float`, got `str`"),
-        ("total", {"rows": [[1, None]]}, 422, "Expected `float`, got `null`"),
+        ("total", {"rows": [[1, None]]}, 422, "rows is null at [0][1]; expected float32 of shape"),
         ("mixed", {"rows": [1.5], "scale": 1}, 422, "Expected `int`, got `float`"),
         ("mixed", {"rows": [2**63], "scale": 1}, 422, "rows is out of the range of its type"),
         ("mixed", {"rows": [1], "scale": "1"}, 422, "scale: Expected `int`, got `str`"),
-        ("mixed", {"rows": [1], "scale": 1, "more": None}, 422, "more is not as the model takes it"),
+        ("mixed", {"rows": [1], "scale": 1, "more": None}, 422, "more is null; expected int64 of shape"),
         ("mixed", {"rows": [1]}, 422, "scale is missing"),
         ("words", {"texts": [1]}, 422, "texts is not as the model takes it"),
         ("words", {"texts": [{"b64": "é"}]}, 422, "texts is bytes that are not text"),
@@ -420,7 +420,8 @@ def test_an_answer_that_breaks_the_promise_is_told_only_to_the_log(
     with caplog.at_level(logging.ERROR, "servelab"):
         answer = client.post(f"/{api}", json=given, headers={"x-request-id": "seven"})
     assert answer.status_code == 500
-    assert answer.json() == {"error": "the model failed to answer; the server's log says why", "code": "internal"}
+    told = {"error": "the model failed to answer; the server's log says why", "code": "internal"}
+    assert answer.json() == {**told, "request_id": "seven"}
     (record,) = caplog.records
     assert logged in caplog.text and record.request == "seven"  # type: ignore[attr-defined]
 
@@ -431,7 +432,7 @@ def test_a_method_may_refuse_for_itself(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status"), [("GET", "/total", 405), ("POST", "/total/1", 404), ("POST", "/", 404)]
+    ("method", "path", "status"), [("GET", "/total", 405), ("POST", "/total/1", 404), ("POST", "/none", 404)]
 )
 def test_other_paths_and_methods(client: httpx.Client, method: str, path: str, status: int) -> None:
     answer = client.request(method, path)

@@ -152,7 +152,7 @@ def test_a_wrong_tensor_is_a_422_that_names_it(client: httpx.Client, inputs: lis
         ("POST", "/v2/repository/models/" + "x" * 5000 + "/load", b"", 404),
         ("GET", "/v2/repository/models/net/load", None, 405),
         ("GET", "/nothing/here", None, 404),
-        ("GET", "/", None, 404),
+        ("POST", "/", b"{}", 405),
         ("PUT", "/v2/models/net/infer", b"{}", 405),
     ],
 )

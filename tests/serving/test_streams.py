@@ -278,13 +278,16 @@ def test_an_error_before_the_first_item_has_its_own_status(client: httpx.Client,
 @pytest.mark.parametrize("name", ["fails", "fails_async"])
 def test_an_error_in_the_middle_is_an_event(client: httpx.Client, caplog: pytest.LogCaptureFixture, name: str) -> None:
     *items, (kind, told) = events(client.post(f"/{name}", json={"after": 2, "how": "told"}, headers=EVENTS).text)
+    assert json.loads(told)["request_id"]
     assert items == [("json", "0"), ("json", "1")] and kind == "error"
     assert json.loads(told)["code"] == "invalid_input" and json.loads(told)["field"] == "how"
+    mine = {**EVENTS, "x-request-id": "mine"}
     with caplog.at_level(logging.ERROR, "servelab"):
-        *items, (kind, told) = events(client.post(f"/{name}", json={"after": 2, "how": "hidden"}, headers=EVENTS).text)
+        *items, (kind, told) = events(client.post(f"/{name}", json={"after": 2, "how": "hidden"}, headers=mine).text)
     assert (len(items), kind) == (2, "error") and json.loads(told) == {
         "error": "the stream broke off",
         "code": "internal",
+        "request_id": "mine",
     }
     assert "KeyError: 'secret'" in caplog.text
 

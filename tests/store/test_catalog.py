@@ -271,16 +271,30 @@ def test_kill_9_during_save_leaves_whole_versions_only(store: Store) -> None:
     assert store.save("net", multiply_by(3)).tag == f"net:{len(numbers) + 1}"
 
 
-def test_what_was_left_behind_a_day_ago_is_swept_away(store: Store) -> None:
+def test_a_saver_that_was_killed_is_cleaned_up_after_and_one_that_writes_is_not(store: Store) -> None:
     store.save("net", multiply_by(2))
-    old, new = store.root / "net" / ".new-old", store.root / "net" / ".new-now"
-    for folder in (old, new):
-        folder.mkdir()
+    shelf = store.root / "net"
+    (shelf / ".new-killed" / "version").mkdir(parents=True)
+    (shelf / ".new-killed" / "version" / "model.onnx").write_bytes(b"half")
+    with shelves.Shelf(store.root, "net").new_folder() as folder:
         (folder / "model.onnx").write_bytes(b"half")
-    long_ago = time.time() - 2 * shelves.ABANDONED_SECONDS
-    os.utime(old, (long_ago, long_ago))
-    store.save("net", multiply_by(3))
-    assert not old.exists() and new.exists(), "someone may be writing the newer one just now"
+        store.save("net", multiply_by(3))
+        assert (folder / "model.onnx").read_bytes() == b"half"
+        assert [path.name for path in shelf.glob(".new-*")] == [folder.parent.name]
+    assert not list(shelf.glob(".new-*"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no umask")
+def test_a_saved_version_may_be_read_by_others(store: Store) -> None:
+    before = os.umask(0o022)
+    try:
+        stored = store.save("net", multiply_by(2))
+        store.alias("net:1", "prod")
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (stored.path, *stored.path.iterdir())}
+    assert modes == {"1": 0o755, "model.onnx": 0o644, "model.json": 0o644}
+    assert (store.root / "net" / ".aliases" / "prod").stat().st_mode & 0o777 == 0o644
 
 
 SAVE_ON_A_FULL_DISK = """

@@ -132,7 +132,12 @@ NESTED_DATA = one_input(data=...)[:-3] + b', "data": ' + b"[" * 200_000 + b"]" *
         (one_input(datatype="FLOAT"), None, 422, "of the type 'FLOAT'; expected one of BOOL"),
         (one_input(data=...), None, 422, "without data"),
         (one_input(data=["a"] * 4), None, 422, "of another type"),
-        (one_input(data=[1, 2, 3, None]), None, 422, "of another type"),
+        (
+            one_input(data=[1, 2, 3, None]),
+            None,
+            422,
+            r"x is null at \[3\]; expected a list of FP32, without missing values",
+        ),
         (one_input(datatype="BYTES", data=["?"] * 4).replace(b"?", b"\xff"), None, 400, "not JSON"),
         (one_input(datatype="BYTES", data=[["?"] * 2] * 2).replace(b"?", b"\xff"), None, 400, "not JSON"),
         (one_input(datatype="BYTES", data=["?"] * 4).replace(b"?", b"\\ud800"), None, 400, "not JSON"),

@@ -1,6 +1,6 @@
 """A file's columns as the arrays that a service takes, and its answers as columns.
 
-What HTTP refuses is refused here: a missing value, a text where a number belongs, a number that
+What HTTP refuses is refused here: a missing value where none is taken, a text where a number belongs, a number that
 its type cannot hold, lists of different lengths. A CSV file has nothing but texts; there a number is
 written as usual, and a list as in JSON: [0.5, 1.5].
 """
@@ -70,12 +70,12 @@ def to_array(column: "pa.Array", spec: TensorSpec, texts: bool) -> Array:
     import pyarrow.compute as pc
 
     assert spec.dtype is not None
-    if column.null_count:
-        raise _missing(spec)
     if texts and spec.dtype != object:
         column = pc.utf8_trim_whitespace(column)
-        if pc.any(pc.equal(column, "")).as_py():
-            raise _missing(spec)
+        column = pc.if_else(pc.equal(column, ""), None, column)
+    is_plain = not _is_list(column.type) and all(size == 1 for size in spec.shape[1:])
+    if column.null_count and not (is_plain and spec.takes_missing):
+        raise _missing(spec)
     if texts and len(spec.shape) > 1 and pc.any(pc.starts_with(column, "[")).as_py():
         return _from_json(column, spec)
     shape = [len(column)]
@@ -85,7 +85,7 @@ def to_array(column: "pa.Array", spec: TensorSpec, texts: bool) -> Array:
             raise invalid(spec.name, "of lists of different lengths", str(spec))
         shape += lengths
         column = column.flatten()
-    if column.null_count:
+    if column.null_count and not spec.takes_missing:
         raise _missing(spec)
     return _elements(column, spec).reshape(_shape(shape, spec))
 
@@ -116,11 +116,14 @@ def type_of(spec: TensorSpec) -> "pa.DataType":
 
 def _from_json(column: "pa.Array", spec: TensorSpec) -> Array:
     """Texts such as [[1, 2], [3, 4]], by the reader that HTTP's requests have; or flat, as [1, 2, 3, 4]."""
+    if column.null_count:
+        raise _missing(spec)
     rows = column.to_pylist()
     first = rows[0].replace(" ", "")
     depth = min(len(first) - len(first.lstrip("[")), len(spec.shape) - 1)
     assert spec.dtype is not None
-    array = nested(f"[{','.join(rows)}]".encode(), spec.dtype, 1 + max(depth, 1), spec.name, str(spec))
+    text = f"[{','.join(rows)}]".encode()
+    array = nested(text, spec.dtype, 1 + max(depth, 1), spec.name, str(spec), spec.takes_missing)
     return array.reshape(_shape(list(array.shape), spec))
 
 

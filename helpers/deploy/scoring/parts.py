@@ -10,15 +10,14 @@ A part comes into being by one rename, and so does the output. Who is killed lea
 import contextlib
 import csv
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from helpers import atomic_files
 from helpers.errors import UserError
 from helpers.process_lock import ProcessLock
 
@@ -50,16 +49,8 @@ class Parts:
             raise UserError(f"{self.into.parent} is no folder.", "name another output.", 2)
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         path = self.folder.with_name(f"{self.folder.name}.lock")
-        while True:
-            with ProcessLock(path, refuse) as lock:
-                if not _is_at(lock, path):
-                    continue  # whoever held it removed it just now
-                try:
-                    yield
-                finally:
-                    with contextlib.suppress(OSError):  # Windows removes no open file
-                        path.unlink()
-                return
+        with ProcessLock(path, refuse, remove=True):
+            yield
 
     def begin(self, manifest: dict[str, Any], anew: bool) -> int:
         """Make a place for parts, or find those of a run that was interrupted; how many there are."""
@@ -80,8 +71,8 @@ class Parts:
                     "score as before to go on, or add --anew to drop what there is and start over.",
                 )
         else:
-            with whole(path) as beside:
-                beside.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", "utf-8")
+            text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
+            atomic_files.write(path, text, durable=True, folder=self.folder)
         return sum(1 for _ in self.folder.glob("part-*.parquet"))
 
     def path(self, number: int) -> Path:
@@ -94,7 +85,7 @@ class Parts:
         import pyarrow.parquet as pq
 
         last = not self.into.suffix  # else it is soon read again: quickly written is better than small
-        with whole(self.path(number)) as beside:
+        with atomic_files.replacing(self.path(number), durable=True, folder=self.folder) as beside:
             pq.write_table(
                 table,
                 beside,
@@ -126,7 +117,8 @@ class Parts:
             write: Callable[[Path, int, pa.Schema], None] = {".csv": self._csv, ".parquet": self._parquet}[
                 self.into.suffix
             ]
-            with whole(self.into, self.folder) as beside:  # what a kill leaves of it, the next run takes away
+            # What a kill leaves of it, the next run takes away.
+            with atomic_files.replacing(self.into, durable=True, folder=self.folder) as beside:
                 write(beside, count, schema)
             shutil.rmtree(self.folder)
         else:
@@ -156,33 +148,3 @@ class Parts:
 def _plain(value: Any) -> Any:
     """What stands in a CSV file: a list as in JSON."""
     return msgspec.json.encode(value).decode() if isinstance(value, list) else value
-
-
-def _is_at(lock: ProcessLock, path: Path) -> bool:
-    try:
-        return all(os.path.samestat(os.fstat(each), path.stat()) for each in lock.descriptors)
-    except FileNotFoundError:
-        return False
-
-
-@contextlib.contextmanager
-def whole(path: Path, folder: Path | None = None) -> Iterator[Path]:
-    """Where to write a file that gets its name only when all of it is on the disk: beside it, or in a folder."""
-    handle, name = tempfile.mkstemp(prefix=f"{path.name}-", suffix=".new", dir=folder or path.parent)
-    os.close(handle)
-    beside = Path(name)
-    try:
-        yield beside
-        with beside.open("rb+") as file:
-            os.fsync(file.fileno())
-        beside.chmod(0o666 & ~_umask())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    """What the system takes from a new file's permissions; it tells only when it is set."""
-    before = os.umask(0)
-    os.umask(before)
-    return before

@@ -5,7 +5,6 @@ Each platform is a module with ``files(bundle, image)``, the texts of its artefa
 """
 
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +12,7 @@ from types import ModuleType
 from helpers.deploy.packing import Bundle
 from helpers.deploy.targets import aws_lambda, azure_functions, cloud_run, kubernetes
 from helpers.deploy.targets.rules import expect_tag
+from helpers.deploy.unfinished import unfinished
 from helpers.errors import UserError
 
 PLATFORMS: dict[str, ModuleType] = {
@@ -35,9 +35,8 @@ def write(
     if into.exists():
         _expect_as_written(into, texts)
     else:
-        into.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".target-", dir=into.parent) as place:
-            beside = Path(place) / "target"
+        with unfinished(into.parent, ".target-") as place:
+            beside = place / "target"
             beside.mkdir()
             for name, text in texts.items():
                 (beside / name).write_text(text, "utf-8", newline="\n")

@@ -40,9 +40,12 @@ def add_to(app: App, endpoints: Sequence[Endpoint]) -> None:
         return Answer([msgspec.json.encode(content["example"])])
 
     async def root(request: Request) -> Answer:
-        if request.method in ("GET", "HEAD") and "text/html" in request.header(b"accept"):
-            return Answer(status=302, headers=[(b"location", b"/docs")], content_type=HTML)
-        raise app.nothing_at("")
+        """A browser is led to the page; a program gets the paths, and what KServe's first protocol asks here."""
+        request.expect_method("GET", "HEAD")
+        if "text/html" in request.header(b"accept"):
+            return Answer(status=307, headers=[(b"location", b"/docs"), (b"vary", b"accept")], content_type=HTML)
+        paths = [f"/{name}" for name in app.routes if name]
+        return Answer([msgspec.json.encode({"status": "alive", "paths": paths})], headers=[(b"vary", b"accept")])
 
     app.routes |= {"": root, "openapi.json": openapi, "docs": docs}
 

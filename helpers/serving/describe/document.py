@@ -17,6 +17,7 @@ from helpers.wire import native, tables
 from helpers.wire.values import ImageValue, JsonValue, TableValue, TensorValue
 
 TASK = "servelab.Task"
+TRUTH: Schema = {"type": "boolean"}
 LONGEST_EXAMPLE = 5_000  # a longer one is left out of the document; the page has it at a path of its own
 
 Document = dict[str, Any]
@@ -45,7 +46,8 @@ def document(endpoints: Sequence[Endpoint], registry: Registry, longest: float =
         "info": {
             "title": ", ".join(names) or "Nothing yet",
             "version": "1",
-            "description": "An answer has the X-Request-Id of its question, or a new one. /docs shows this to people.",
+            "description": "An answer has the X-Request-Id of its request, or a new one; an error's body has it too. "
+            "A request's body may be compressed (Content-Encoding: gzip or deflate). /docs shows this to people.",
         },
         "paths": paths,
         "components": components,
@@ -69,7 +71,7 @@ def _of_api(endpoint: Endpoint, types: JsonTypes) -> dict[str, Any]:
         summary or f"Takes {', '.join(api.parameters) or 'nothing'}",
         json({"$ref": PLACE + TASK}) if api.keep is not None else _answer(api, types),
         body,
-        sorted((*QUESTION_ERRORS, 415)),
+        QUESTION_ERRORS,
         202 if api.keep is not None else 200,
         ["patience"],
         operationId=api.name,
@@ -165,6 +167,8 @@ _OF_THE_SERVER: dict[str, Any] = {
     "/readyz": {"get": operation("The server", "Whether everything is loaded", _STATE)},
     "/metrics": {"get": operation("The server", "Numbers for Prometheus", {"text/plain": {"schema": TEXT}})},
     "/v2": {"get": operation("The server", "Which extensions of Open Inference it speaks", _STATE)},
-    "/v2/health/live": {"get": operation("The server", "Whether it runs", {})},
-    "/v2/health/ready": {"get": operation("The server", "Whether everything is loaded", {})},
+    "/v2/health/live": {"get": operation("The server", "Whether it runs", json(object_of({"live": TRUTH})))},
+    "/v2/health/ready": {
+        "get": operation("The server", "Whether everything is loaded", json(object_of({"ready": TRUTH})))
+    },
 }

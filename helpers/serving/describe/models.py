@@ -1,5 +1,6 @@
 """The paths of a model of the store, in both protocols, with what its tensors are."""
 
+from dataclasses import replace
 from typing import Any
 
 from helpers.engine.registry import Served
@@ -12,6 +13,8 @@ from helpers.wire.tensors import name_of
 
 WHOLE: Schema = {"type": "integer", "minimum": 0}
 ANY: Schema = {"type": "object"}
+TEXT_OR_NULL: Schema = {"type": ["string", "null"]}  # some clients write null for what they leave out
+ANY_OR_NULL: Schema = {"type": ["object", "null"]}
 OCTETS = {
     "application/octet-stream": {
         "schema": {
@@ -34,6 +37,7 @@ METADATA = object_of(
         "outputs": list_of(TENSOR, asked=False),
     }
 )
+READY = object_of({"name": TEXT, "ready": {"type": "boolean"}})
 STATUS = object_of({"model_version_status": list_of(object_of({"version": TEXT, "state": TEXT, "status": ANY}))})
 
 
@@ -72,7 +76,7 @@ def _open_inference(place: str, model: Servable) -> dict[str, Any]:
     return {
         f"{place}/infer": {"post": operation(tag, "Ask the model", content, body, ERRORS, parameters=["patience"])},
         place: {"get": operation(tag, "What it takes and gives", json(METADATA), errors=[404])},
-        f"{place}/ready": {"get": operation(tag, "Whether it answers", {}, errors=[404])},
+        f"{place}/ready": {"get": operation(tag, "Whether it answers", json(READY), errors=[404])},
     }
 
 
@@ -85,7 +89,7 @@ def _asked(model: Servable) -> Schema:
                     "datatype": {"const": name_of(spec.dtype) if spec.dtype else "BYTES"},
                     "shape": list_of({"type": "integer", "minimum": 1}, len(spec.shape)),
                     "data": {**list_of({}), "description": "flat, or nested as its shape says"},
-                    "parameters": ANY,
+                    "parameters": ANY_OR_NULL,
                 },
                 required=["name", "datatype", "shape"],
                 closed=False,
@@ -96,7 +100,7 @@ def _asked(model: Servable) -> Schema:
     ]
     outputs = list_of(
         object_of(
-            {"name": {"enum": [spec.name for spec in model.outputs]}, "parameters": ANY},
+            {"name": {"enum": [spec.name for spec in model.outputs]}, "parameters": ANY_OR_NULL},
             required=["name"],
             closed=False,
         ),
@@ -104,7 +108,12 @@ def _asked(model: Servable) -> Schema:
     )
     return {
         **object_of(
-            {"inputs": list_of({"anyOf": inputs}, len(inputs)), "outputs": outputs, "id": TEXT, "parameters": ANY},
+            {
+                "inputs": list_of({"anyOf": inputs}, len(inputs)),
+                "outputs": {"anyOf": [outputs, {"type": "null"}]},
+                "id": TEXT_OR_NULL,
+                "parameters": ANY_OR_NULL,
+            },
             required=["inputs"],
             closed=False,
         ),
@@ -197,7 +206,7 @@ def _feature(spec: TensorSpec) -> Schema:
 
 
 def _row_of(spec: TensorSpec) -> TensorSpec:
-    return TensorSpec(spec.name, spec.dtype, spec.shape[1:])
+    return replace(spec, shape=spec.shape[1:])
 
 
 def _zeros(spec: TensorSpec) -> dict[str, Any]:

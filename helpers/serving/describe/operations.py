@@ -9,7 +9,7 @@ from helpers.wire.errors import STATUS
 JSON = "application/json"
 BINARY: Schema = {"type": "string", "format": "binary"}
 ERROR = "servelab.Error"
-QUESTION_ERRORS = (400, 413, 422, 500, 503, 504)  # what a body can be answered with
+QUESTION_ERRORS = (400, 413, 415, 422, 500, 503, 504)  # what a body can be answered with
 
 Content = Mapping[str, Mapping[str, Any]]  # by media type
 
@@ -54,7 +54,14 @@ def shared() -> dict[str, Any]:
     }
     responses["503"]["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
     error = object_of(
-        {"error": TEXT, "code": {"enum": list(STATUS)}, "field": TEXT, "expected": TEXT}, required=["error", "code"]
+        {
+            "error": TEXT,
+            "code": {"enum": list(STATUS)},
+            "field": TEXT,
+            "expected": TEXT,
+            "request_id": {**TEXT, "description": "as in the header X-Request-Id, and in the server's log"},
+        },
+        required=["error", "code", "request_id"],
     )
     return {"responses": responses, "schemas": {ERROR: error}, "parameters": PARAMETERS}
 

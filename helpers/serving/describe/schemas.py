@@ -70,7 +70,7 @@ def of_tensor(spec: TensorSpec, asked: bool) -> Schema:
     """Lists within lists, as deep as it has axes."""
     if spec.dtype is None:
         return {"description": "no tensor"}
-    schema = _of_element(spec.dtype, asked)
+    schema = _of_element(spec.dtype, asked, spec.takes_missing)
     for size in reversed(spec.shape):
         schema = list_of(schema, size, asked)
     return {**schema, "description": str(spec)}
@@ -89,7 +89,8 @@ def example(schema: Schema, components: Mapping[str, Schema]) -> Any:
     if "anyOf" in schema:
         nothing = {"type": "null"}  # ends what could go on for ever: a tree's branches, say
         return None if nothing in schema["anyOf"] else example(schema["anyOf"][0], components)
-    match schema.get("type"):
+    kinds = schema.get("type")
+    match kinds[0] if isinstance(kinds, list) else kinds:
         case "object":
             return {name: example(schema["properties"][name], components) for name in schema.get("required", ())}
         case "array":
@@ -106,7 +107,7 @@ def example(schema: Schema, components: Mapping[str, Schema]) -> Any:
 
 
 def _of_table(table: TableValue, asked: bool) -> Schema:
-    elements = {name: _of_element(dtype, asked) for name, dtype in table.columns.items()}
+    elements = {name: _of_element(dtype, asked, name in table.missing) for name, dtype in table.columns.items()}
     rows = list_of(object_of(elements), asked=asked)
     if not asked:
         return {**rows, "description": str(table)}
@@ -114,18 +115,19 @@ def _of_table(table: TableValue, asked: bool) -> Schema:
     return {"anyOf": [rows, columns], "description": f"{table}, by rows or by columns"}
 
 
-def _of_element(dtype: np.dtype[Any], asked: bool) -> Schema:
+def _of_element(dtype: np.dtype[Any], asked: bool, takes_missing: bool) -> Schema:
     match dtype.kind:
         case "b":
             return {"type": "boolean"}
         case "f" if not asked:
             return {"type": ["number", "null"]}  # null stands for NaN and infinity, which JSON does not have
         case "f":
+            kind = {"type": ["number", "null"] if takes_missing else "number"}
             if dtype.itemsize > 4:
-                return {"type": "number"}
+                return kind
             about = np.finfo(dtype)  # what is nearer to the largest number than to the next one is rounded to it
             limit = 2.0**about.maxexp * (1 - 2.0 ** -(about.nmant + 2))
-            return {"type": "number", "exclusiveMinimum": -limit, "exclusiveMaximum": limit}
+            return {**kind, "exclusiveMinimum": -limit, "exclusiveMaximum": limit}
         case "i" | "u":
             return {"type": "integer", "minimum": int(np.iinfo(dtype).min), "maximum": int(np.iinfo(dtype).max)}
     return {"anyOf": [TEXT, object_of({"b64": BASE64})]} if asked else TEXT
