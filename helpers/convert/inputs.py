@@ -39,6 +39,13 @@ class Inputs(tuple[NDArray[Any], ...]):
         """The same inputs with other values."""
         return Inputs([change(array) for array in self], self.names, self.frame)
 
+    def first(self, rows: int) -> "Inputs":
+        return self.map(lambda array: array[:rows])
+
+    def resized(self, rows: int) -> "Inputs":
+        """So many rows, repeated from the start as often as it takes."""
+        return self.map(lambda array: np.resize(array, (rows, *array.shape[1:])))
+
     def replace(self, arrays: Sequence[NDArray[Any]]) -> "Inputs":
         return Inputs(arrays, self.names, self.frame)
 
@@ -105,7 +112,7 @@ def _is_text(column: "pandas.Series[Any]") -> bool:
     return (column if categories is None else categories).dtype.kind in "OUT" or str(column.dtype).startswith("str")
 
 
-def _column(frame: "pandas.DataFrame", name: Any) -> NDArray[Any]:
+def _column(frame: "pandas.DataFrame", name: Any) -> Any:
     """Text as text, whole numbers and truths as they are, and all other numbers as float32."""
     column = frame[name]
     if _is_text(column):

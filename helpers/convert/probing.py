@@ -66,13 +66,13 @@ def all_probes(
 def probes(inputs: Inputs, lengths: Lengths, constants: Sequence[float]) -> Iterator[Probe]:
     """The probes that make sense for any framework."""
     draw = np.random.default_rng(0)
-    some = inputs.map(lambda array: array[:MOST_ROWS])
+    some = inputs.first(MOST_ROWS)
     yield Probe("the example", some, "the converter does not support this model as it is")
     mixed = recombined(some, 2 * MOST_ROWS, draw)
     yield Probe("rows recombined from the example", mixed, "the converter does not support this model as it is")
     batch = "the answers depend on the number of rows: write the model without len(), view or split by fixed sizes"
     for size in BATCH_SIZES:
-        yield Probe(f"a batch of {size}", mixed.map(lambda array, size=size: array[:size]), batch)
+        yield Probe(f"a batch of {size}", mixed.first(size), batch)
     yield from _dynamic(mixed, lengths)
     kinds = {array.dtype.kind for array in inputs}
     if "f" in kinds:
@@ -103,7 +103,7 @@ def _dynamic(mixed: Inputs, lengths: Lengths) -> Iterator[Probe]:
     """Other sizes on the axes that are to be dynamic."""
     names = {name for axes in lengths.values() for name in axes.values()}
     for factor, more in ((1, 1), (2, 0), (1, -1), (0, 1), (3, 2)) if names else ():
-        made = list(mixed.map(lambda array: array[:3]))
+        made = list(mixed.first(3))
         for place, axes in lengths.items():
             for axis in axes:
                 size = max(1, made[place].shape[axis] * factor + more)
@@ -126,7 +126,7 @@ def _floats(mixed: Inputs, draw: np.random.Generator) -> Iterator[Probe]:
     yield Probe("ten times the numbers", _each(mixed, "f", lambda array: array * 10))
     tie = "the model's answer hangs on a tie or on a number at a threshold, which the converter decides otherwise"
     size = min(16, mixed.rows)
-    few = mixed.map(lambda array: array[:size])
+    few = mixed.first(size)
     levels = np.array([0, 1, -1, 0.5, -0.5, 1.5, -1.5, 2.5, -2.5, 2, -2, 3, -3, 3.5, 10, 0.25])[:size]
     yield Probe("rows of one number each", _each(few, "f", lambda array: _filled(array, levels)), tie, exact=True)
     yield Probe("halves", _each(mixed, "f", lambda array: np.round(array * 2) / 2), tie, exact=True)
@@ -142,7 +142,7 @@ def _missing(few: Inputs) -> Iterator[Probe]:
         columns = int(np.prod(array.shape[1:], dtype=int))
         chosen = np.unique(np.linspace(0, columns - 1, min(columns, MOST_COLUMNS)).astype(int))
         count = len(chosen) + 1
-        repeated = few.map(lambda one, count=count: np.resize(one, (count, *one.shape[1:])))
+        repeated = few.resized(count)
         flat = repeated[place].reshape(count, -1).copy()
         flat[np.arange(len(chosen)), chosen] = np.nan
         flat[-1] = np.nan
@@ -170,7 +170,7 @@ def _constants(mixed: Inputs, constants: Sequence[float]) -> Iterator[Probe]:
 def _truths(mixed: Inputs) -> Iterator[Probe]:
     """Also as masks are: the same up to a place in the row, and the opposite after it."""
     yield Probe("truths turned around", _each(mixed, "b", np.logical_not))
-    few = mixed.map(lambda array: array[:7])
+    few = mixed.first(7)
     for first in (True, False):
         masks = _each(few, "b", lambda array, first=first: np.logical_xor(_after(array), first))
         yield Probe("rows with a mask at the end", masks, PADDING)
@@ -187,7 +187,7 @@ def _whole_numbers(mixed: Inputs) -> Iterator[Probe]:
     remedy = "the converter computes otherwise with such whole numbers: compute with floats in the model"
     yield Probe("negative whole numbers", _each(mixed, "i", np.negative), remedy, optional=True)
     yield Probe("whole numbers less 1", _each(mixed, "iu", lambda array: array - (array > array.min())), remedy)
-    few = mixed.map(lambda array: array[:7])
+    few = mixed.first(7)
     padded = _each(few, "iu", lambda array: np.where(_after(array), 0, array) if array.ndim > 1 else array)
     yield Probe("rows with zeros at the end", padded, PADDING)
     yield Probe("zeros", _each(mixed, "iu", np.zeros_like), remedy)

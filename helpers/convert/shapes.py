@@ -39,7 +39,7 @@ def output_shapes(
     name: str, answer: Callable[[Inputs], Arrays], two: Inputs, answers: Arrays, lengths: Lengths
 ) -> list[Shape]:
     """The shape of each output: an axis that changes with the batch or with a length has its name."""
-    changes: dict[str, tuple[Inputs, int, int]] = {"batch": (two.map(lambda a: np.resize(a, (3, *a.shape[1:]))), 2, 3)}
+    changes: dict[str, tuple[Inputs, int, int]] = {"batch": (two.resized(3), 2, 3)}
     for place, axes in lengths.items():
         for axis, called in axes.items():
             before = two[place].shape[axis]

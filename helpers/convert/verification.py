@@ -34,7 +34,7 @@ class Difference:
     """Where a file's answer departs from its model's."""
 
     output: str
-    rows: NDArray[np.bool_]
+    rows: Any  # a truth for each
     largest: float
     row: int
     model: Any
@@ -208,7 +208,7 @@ def _beyond_rounding(
     return found if found.largest > 0.01 and found.rows.mean() > MOST_MARGINAL else None
 
 
-def _nearest(answers: list[NDArray[Any]], file: NDArray[Any]) -> NDArray[Any]:
+def _nearest(answers: list[NDArray[Any]], file: NDArray[Any]) -> Any:
     """What comes nearest to the file's output, in the range of the answers and somewhat beyond it."""
     first = answers[0]
     if any(one.shape != first.shape for one in answers) or first.size != file.size:

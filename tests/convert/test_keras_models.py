@@ -97,7 +97,7 @@ def test_a_saved_model_without_a_signature(tmp_path: Path) -> None:
     tf.saved_model.save(tf.Module(), str(tmp_path / "bare"))
     with pytest.raises(UserError, match="no signature 'serving_default'; it has: none"):
         to_onnx(tmp_path / "bare", ROWS, tmp_path / "x.onnx")
-    with pytest.raises(UserError, match="There is no folder .*nowhere"):
+    with pytest.raises(UserError, match=r"There is no folder .*nowhere"):
         to_onnx(tmp_path / "nowhere", ROWS, tmp_path / "x.onnx")
 
 

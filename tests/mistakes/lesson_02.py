@@ -17,7 +17,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from helpers.convert import Converter, to_onnx
-from helpers.convert.frameworks.sklearn_models import introduce_boosted_trees
+from helpers.convert.frameworks.sklearn_extensions import introduce_own_converters
 from helpers.errors import UserError
 
 FULL = np.float32(255)
@@ -180,7 +180,7 @@ def boosted() -> xgboost.XGBClassifier:
 
 
 def converted(model: Any, rows: Any, path: Path, zipmap: bool = False) -> None:
-    introduce_boosted_trees()
+    introduce_own_converters()
     made = skl2onnx.to_onnx(
         model, rows[:1], options={id(model): {"zipmap": zipmap}}, target_opset={"": 18, "ai.onnx.ml": 3}
     )

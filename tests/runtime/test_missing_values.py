@@ -10,6 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from helpers.convert import to_onnx
 from helpers.places import ROOT
 from helpers.runtime import Options, Session
 from helpers.runtime.missing_values import handles_missing, inputs_with_missing
@@ -66,12 +67,8 @@ def test_a_model_of_scikit_learn(tmp_path: Path, name: str) -> None:
 def test_a_model_of_xgboost(tmp_path: Path, holes: bool, takes_missing: bool) -> None:
     """Without missing values in training all of them would go one way, which means nothing."""
     xgboost = pytest.importorskip("xgboost", reason="xgboost is not installed")
-    from onnxmltools import convert_xgboost
-    from onnxmltools.convert.common.data_types import FloatTensorType
-
     model = xgboost.XGBClassifier(n_estimators=3).fit(HOLES if holes else ROWS, CLASSES)
-    made = convert_xgboost(model, initial_types=[("x", FloatTensorType([None, 4]))], target_opset=15)
-    (tmp_path / "model.onnx").write_bytes(made.SerializeToString())
+    to_onnx(model, ROWS.astype(np.float32), tmp_path / "model.onnx", inputs=["x"])
     assert found_in(tmp_path / "model.onnx") == (frozenset({"x"}) if takes_missing else frozenset())
 
 

@@ -456,9 +456,9 @@ def _scaled_trees() -> Any:
 
 def _as_usual(model: Any, rows: "Rows", path: Path) -> Path:
     """The conversion of most courses, with a table: a scaler is written as a multiplication."""
-    from helpers.convert.frameworks.sklearn_models import introduce_boosted_trees
+    from helpers.convert.frameworks.sklearn_extensions import introduce_own_converters
 
-    introduce_boosted_trees()
+    introduce_own_converters()
     made = _skl2onnx().to_onnx(model, rows[:1], options={id(model): {"zipmap": False}}, target_opset=OPSETS)
     path.write_bytes(made.SerializeToString())
     return path

@@ -73,8 +73,9 @@ def linked(builder: GraphBuilder, link: Link, sums: str) -> str:
         return sums
     if link == "step":
         return builder.cast(builder.add("Greater", sums, builder.constant(0, np.float32)), np.float32)
-    operators = {"sigmoid": "Sigmoid", "exp": "Exp", "softmax": "Softmax"}
-    return builder.add(operators[link], sums, **({"axis": 1} if link == "softmax" else {}))
+    if link == "softmax":
+        return builder.add("Softmax", sums, axis=1)
+    return builder.add({"sigmoid": "Sigmoid", "exp": "Exp"}[link], sums)
 
 
 def label_values(classes: NDArray[Any]) -> NDArray[Any]:

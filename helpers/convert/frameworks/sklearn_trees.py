@@ -4,7 +4,6 @@ scikit-learn compares float32 numbers with thresholds in double precision, and k
 to which side a missing number goes.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,12 +23,12 @@ def forest_graph(model: Any) -> "onnx.ModelProto":
     rows = builder.cast(builder.input("input", np.float32, ("batch", model.n_features_in_)), np.float32)
     members = np.asarray(getattr(model, "estimators_", [model]), object).reshape(-1)
     if not hasattr(model, "predict_proba"):
-        trees = [_tree(member, lambda value: value[:, :, 0] / len(members)) for member in members]
+        trees = [_tree(member, member.tree_.value[:, :, 0] / len(members)) for member in members]
         targets = model.n_outputs_
         builder.output("output", _summed(builder, rows, trees, model, targets), np.float32, ("batch", targets))
         return builder.model("the forest")
     counts = np.atleast_1d(model.n_classes_)
-    trees = [_tree(member, lambda value: _shares(value, counts) / len(members)) for member in members]
+    trees = [_tree(member, _shares(member.tree_.value, counts) / len(members)) for member in members]
     scores = _summed(builder, rows, trees, model, int(counts.sum()))
     several = model.n_outputs_ > 1
     labels, tables, begin = [], [], 0
@@ -60,7 +59,7 @@ def isolation_graph(model: Any) -> "onnx.ModelProto":
     for member, features in zip(model.estimators_, model.estimators_features_, strict=True):
         depths = _depths(member.tree_) + _average_path_length(member.tree_.n_node_samples)
         shares = depths[:, None] / len(model.estimators_)
-        trees.append(_tree(member, lambda _, shares=shares: shares, features))
+        trees.append(_tree(member, shares, features))
     depth = _summed(builder, rows, trees, model, 1)
     unit = float(_average_path_length([model._max_samples])[0])
     power = builder.add("Div", depth, builder.constant(-unit, np.float32))
@@ -78,11 +77,10 @@ def _summed(builder: GraphBuilder, rows: str, trees: list[Tree], model: Any, tar
     return write_ensemble(builder, Ensemble(trees, model.n_features_in_, targets), rows)
 
 
-def _tree(member: Any, values: Callable[[NDArray[Any]], NDArray[Any]], features: Any = None) -> Tree:
-    """``values`` makes what a leaf adds of what it holds, of shape (nodes, outputs, classes)."""
+def _tree(member: Any, adds: NDArray[Any], features: Any = None) -> Tree:
+    """``adds`` is what each node adds to each target, if it is a leaf."""
     tree = member.tree_
     missing = getattr(tree, "missing_go_to_left", np.zeros(tree.node_count, bool))
-    adds = np.asarray(values(tree.value))
     columns = tree.feature if features is None else np.where(tree.feature < 0, 0, np.asarray(features)[tree.feature])
     nodes: list[Split | Leaf] = []
     for place, left in enumerate(tree.children_left):

@@ -8,7 +8,7 @@ thresholds are float32.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,11 +81,11 @@ def write_ensemble(builder: GraphBuilder, ensemble: Ensemble, rows: str) -> str:
         base_values=base,
         aggregate_function="SUM",
         post_transform="NONE",
-        **nodes.lists,
+        **cast("dict[str, Any]", nodes.lists),
     )
 
 
-def float32_threshold(threshold: float, strict: bool) -> np.float32:
+def float32_threshold(threshold: float, strict: bool) -> Any:
     """The float32 that divides float32 numbers as the threshold does in double precision."""
     with np.errstate(over="ignore"):
         near = np.float32(threshold)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def _logit(score: float) -> float:
     return -math.log(1 / score - 1)
 
 
-INVERSE = {"sigmoid": _logit, "exp": math.log}
+INVERSE: dict[str, Callable[[float], float]] = {"sigmoid": _logit, "exp": math.log}
 
 
 def read(model: Any) -> Boosted:
