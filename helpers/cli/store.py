@@ -57,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _add(arguments: argparse.Namespace) -> None:
     from helpers import store
+    from helpers.store.formats.onnx import needed_locale
 
     if not arguments.file.exists():
         raise UserError(f"There is no file {arguments.file}.", "check its name.", 2)
@@ -64,6 +65,9 @@ def _add(arguments: argparse.Namespace) -> None:
     if arguments.alias:
         stored = store.alias(stored.tag, arguments.alias)
     print(f"Saved {stored.tag}: {stored.record.format}, {_size(stored.record.bytes)}.")
+    locale = needed_locale(stored.path) if stored.record.format == "onnx" else None
+    if locale:
+        print(f"It changes the case of text with the locale {locale}: each machine that serves it needs that locale.")
     for name, signature in stored.record.signatures.items():
         for what, tensors in (("takes", signature.inputs), ("gives", signature.outputs)):
             said = ", ".join(f"{t.name}: {t.dtype} ({', '.join(map(str, t.shape))})" for t in tensors)

@@ -25,6 +25,14 @@ if TYPE_CHECKING:
     import onnx
 
 
+# Words as Python's patterns of scikit-learn find them, in the syntax of ONNX Runtime's tokenizer (RE2),
+# whose \w has no letters with accents.
+WORDS = {
+    r"(?u)\b\w\w+\b": r"[\p{L}\p{N}_]{2,}",
+    r"(?u)\b\w+\b": r"[\p{L}\p{N}_]+",
+}
+
+
 def write(model: Any, example: Inputs, path: Path, methods: Sequence[str] = (), precise: bool = False) -> None:
     """A classifier's file answers with ``label`` and ``probabilities``.
 
@@ -176,6 +184,9 @@ def all_options(model: Any, chosen: dict[str, object]) -> dict[int, dict[str, ob
     for step in parts(model):
         if isinstance(step, (StandardScaler, RobustScaler, MaxAbsScaler)):
             options[id(step)] = {"div": "div"}
+        words = WORDS.get(getattr(step, "token_pattern", None)) if getattr(step, "analyzer", None) == "word" else None
+        if words:
+            options[id(step)] = {"tokenexp": words}
     return options
 
 
