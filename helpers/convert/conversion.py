@@ -25,6 +25,7 @@ from helpers.convert.model_file import complete, publish
 from helpers.convert.shapes import output_shapes, read_axes
 from helpers.convert.silence import quietly
 from helpers.convert.unchanged import copied, expect_repeatable, random_state_kept
+from helpers.convert.verification import Original
 from helpers.convert.verification import verify as verify_file
 from helpers.installed import expect_installed
 
@@ -44,7 +45,8 @@ class Converter:
     are the options of ``to_onnx`` that are passed on to ``write`` and ``answer``. ``variants``
     are further options of ``write``: the first with which the file answers as the model is taken.
     ``defines_missing`` says that a model of the framework refuses missing numbers unless it gives them
-    a meaning; its answers to them then have to be the file's too.
+    a meaning; its answers to them then have to be the file's too. ``scores`` are what decides on a
+    label, where that is not the probabilities of ``answer``: labels may differ where two of them tie.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Converter:
     takes: Sequence[str] = ()
     variants: Sequence[Mapping[str, Any]] = ({},)
     defines_missing: bool = False
+    scores: Callable[[Any, Inputs], Any] = lambda model, arrays: None
 
 
 _Made = tuple[Path, str | None]  # a file, and the locale that it needs
@@ -133,7 +136,7 @@ def to_onnx(
                 if verify:
                     thresholds, constants = probing.read(done)
                     probes = probing.all_probes(given, lengths, thresholds, constants, converter.defines_missing)
-                    verify_file(done, answer, probes, name)
+                    verify_file(done, Original(name, answer, lambda arrays: converter.scores(working, arrays)), probes)
                 return done, locale
 
             done, locale = _first_that_holds(attempt, len(converter.variants))

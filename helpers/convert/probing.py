@@ -20,6 +20,7 @@ from helpers.convert.shapes import Lengths
 if TYPE_CHECKING:
     import onnx
 
+FAR = 1e30  # beyond it, sums overflow
 MOST_ROWS = 64  # of the example
 MOST_COLUMNS = 48  # that are tried one by one
 MOST_CONSTANTS = 64  # of the file, tried as inputs
@@ -257,7 +258,7 @@ def thresholds(model: "onnx.ModelProto") -> dict[int, list[float]]:
             modes = values["nodes_modes"].strings
             numbers = zip(values["nodes_featureids"].ints, values["nodes_values"].floats, modes, strict=False)
             for feature, value, mode in numbers:
-                if mode != b"LEAF" and np.isfinite(value):
+                if mode != b"LEAF" and abs(value) < FAR:
                     found.setdefault(feature, set()).add(value)
     return {feature: sorted(values) for feature, values in sorted(found.items())}
 

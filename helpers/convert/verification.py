@@ -30,6 +30,15 @@ Answer = Callable[[Inputs], Arrays]
 
 
 @dataclass(frozen=True)
+class Original:
+    """The model that a file was made from: what it answers, and the scores that decide on its labels."""
+
+    name: str
+    answer: Answer
+    scores: Callable[[Inputs], Any] = lambda inputs: None
+
+
+@dataclass(frozen=True)
 class Difference:
     """Where a file's answer departs from its model's."""
 
@@ -41,14 +50,13 @@ class Difference:
     file: Any
 
 
-def verify(path: Path, answer: Answer, probes: Iterable[Probe], name: str) -> None:
+def verify(path: Path, original: Original, probes: Iterable[Probe]) -> None:
     """Raise ConversionError at the first probe on which the file answers otherwise."""
     session = open_session(path)
     for probe in probes:
-        expected = _answered(answer, probe)
-        if expected is None:
-            continue
-        _compare(session, answer, probe, expected, name)
+        expected = _answered(original.answer, probe)
+        if expected is not None:
+            _compare(session, original, probe, expected)
 
 
 def open_session(path: Path) -> Session:
@@ -90,7 +98,8 @@ def _answered(answer: Answer, probe: Probe) -> Arrays | None:
         return None
 
 
-def _compare(session: Session, answer: Answer, probe: Probe, expected: Arrays, name: str) -> None:
+def _compare(session: Session, original: Original, probe: Probe, expected: Arrays) -> None:
+    name, answer = original.name, original.answer
     inputs = as_taken(session, probe.inputs)
     if any(
         not np.array_equal(one, other)
@@ -111,7 +120,8 @@ def _compare(session: Session, answer: Answer, probe: Probe, expected: Arrays, n
             f"{name} answers {probe.what}, and its file does not: {said}", f"{probe.remedy}."
         ) from error
     names = [spec.name for spec in session.outputs]
-    found = differences(expected, given, names, finite_only=probe.optional)
+    tied = _ties(expected, original.scores(inputs))
+    found = differences(expected, given, names, tied, finite_only=probe.optional)
     if found is None:
         return
     if not probe.exact:
@@ -129,14 +139,15 @@ def _refusal(name: str, probe: Probe, found: Difference) -> ConversionError:
     )
 
 
-def differences(expected: Arrays, given: Arrays, names: list[str], finite_only: bool = False) -> Difference | None:
-    """The first output that differs, row by row; None if all agree."""
+def differences(
+    expected: Arrays, given: Arrays, names: list[str], tied: Any = None, finite_only: bool = False
+) -> Difference | None:
+    """The first output that differs, row by row; None if all agree. Labels of rows that are ``tied`` may differ."""
     if len(expected) != len(given):
         raise ConversionError(
             f"The model answers with {len(expected)} outputs, the file with {len(given)} ({', '.join(names)}).",
             "report the model: this converter does not support it.",
         )
-    tied = _ties(expected)
     for name, one, other in zip(names, expected, given, strict=True):
         found = _difference(name, np.asarray(one), np.asarray(other), tied, finite_only)
         if found is not None:
@@ -221,11 +232,16 @@ def _nearest(answers: list[NDArray[Any]], file: NDArray[Any]) -> Any:
     return np.clip(file, low - 3 * (high - low), high + 3 * (high - low))
 
 
-def _ties(expected: Arrays) -> NDArray[np.bool_] | None:
+def _ties(expected: Arrays, scores: Any = None) -> NDArray[np.bool_] | None:
     """The rows for which the model scores its best two alike; None where nothing is classified."""
-    scores = next((one for one in expected if one.dtype.kind == "f" and one.ndim == 2 and one.shape[1] > 1), None)
-    if scores is None or not any(_kind(one) != "number" for one in expected):
+    if not any(_kind(one) != "number" for one in expected):
         return None
+    if scores is None:
+        scores = next((one for one in expected if one.dtype.kind == "f" and one.ndim == 2 and one.shape[1] > 1), None)
+    if scores is None:
+        return None
+    if scores.ndim == 1:  # of two classes: the sign decides
+        scores = np.stack([-scores, scores], axis=1)
     best = np.sort(scores, axis=1)[:, -2:]
     with np.errstate(invalid="ignore"):
         return np.asarray(best[:, 1] - best[:, 0] <= TIE)

@@ -162,7 +162,9 @@ class _Reader:
 
 
 def _with_zeros_together(threshold: float) -> float:
-    """All numbers that LightGBM takes for zero stay on one side."""
+    """All numbers that LightGBM takes for zero stay on one side; its dump writes 1e300 for infinity."""
+    if threshold >= 1e300:
+        return float("inf")
     if 0 <= threshold <= ZERO:
         return ZERO
     return float(np.nextafter(np.float32(-ZERO), np.float32(-1))) if -ZERO <= threshold < 0 else threshold

@@ -77,6 +77,15 @@ def answer(model: Any, arrays: Inputs, methods: Sequence[str] = ()) -> Arrays:
         return tuple(result for name in methods or default_methods(model) for result in results_of(model, name, rows))
 
 
+def deciding_scores(model: Any, arrays: Inputs) -> Any:
+    """Probabilities saturate where the scores behind them do not."""
+    if not hasattr(model, "decision_function"):
+        return None
+    with quietly():
+        scores = np.asarray(model.decision_function(as_rows(arrays)))
+    return scores if scores.dtype.kind == "f" else None
+
+
 def as_rows(inputs: Inputs) -> Any:
     """One table: an array, texts, or the DataFrame again."""
     if inputs.frame is not None:
@@ -184,7 +193,9 @@ def all_options(model: Any, chosen: dict[str, object]) -> dict[int, dict[str, ob
     for step in parts(model):
         if isinstance(step, (StandardScaler, RobustScaler, MaxAbsScaler)):
             options[id(step)] = {"div": "div"}
-        words = WORDS.get(getattr(step, "token_pattern", None)) if getattr(step, "analyzer", None) == "word" else None
+        words = (
+            WORDS.get(str(getattr(step, "token_pattern", None))) if getattr(step, "analyzer", None) == "word" else None
+        )
         if words:
             options[id(step)] = {"tokenexp": words}
     return options
@@ -246,4 +257,5 @@ CONVERTER = Converter(
     takes=("methods",),
     variants=({}, {"precise": True}),
     defines_missing=True,
+    scores=deciding_scores,
 )
