@@ -114,7 +114,8 @@ def to_onnx(
     lengths = read_axes(dynamic_axes, given)
     _expect_taken(converter, [*options, *(["dynamic_axes"] if lengths else [])])
     writing = options | ({"lengths": lengths} if lengths else {})
-    name, two = type(original).__name__, two_rows(given)
+    name = "The SavedModel" if isinstance(original, Path) else type(original).__name__
+    two = two_rows(given)
     with converter.unchanged(original) as working, random_state_kept(), quietly():
 
         def answer(arrays: Inputs) -> Arrays:
@@ -134,8 +135,8 @@ def to_onnx(
                 done = complete(made, given, inputs, outputs, answers, shapes, lengths)
                 locale = choose_locale(done)
                 if verify:
-                    thresholds, constants = probing.read(done)
-                    probes = probing.all_probes(given, lengths, thresholds, constants, converter.defines_missing)
+                    clues = probing.read_clues(done)
+                    probes = probing.all_probes(given, lengths, clues, converter.defines_missing)
                     verify_file(done, Original(name, answer, lambda arrays: converter.scores(working, arrays)), probes)
                 return done, locale
 

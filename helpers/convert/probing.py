@@ -47,19 +47,31 @@ class Probe:
     optional: bool = False
 
 
-def all_probes(
-    inputs: Inputs,
-    lengths: Lengths,
-    limits: dict[int, list[float]],
-    constants: Sequence[float],
-    missing_is_defined: bool,
-) -> Iterator[Probe]:
-    """The probes for any framework, and those for trees."""
-    for probe in probes(inputs, lengths, constants):
-        if missing_is_defined and probe.what == MISSING:
-            probe = dataclasses.replace(probe, optional=False)
-        yield probe
-    trees = at_thresholds(inputs, limits)
+@dataclass(frozen=True)
+class Clues:
+    """What a file says of the inputs that matter to it."""
+
+    thresholds: dict[int, list[float]]  # by column, where trees read the input itself
+    constants: Sequence[float]
+    asks_for_missing: bool
+
+
+def all_probes(inputs: Inputs, lengths: Lengths, clues: Clues, missing_is_defined: bool) -> Iterator[Probe]:
+    """The probes for any framework, and those for trees.
+
+    A network passes a missing number on, each operator in its own way; what it makes of one counts
+    only where its graph asks for missing numbers.
+    """
+    for probe in probes(inputs, lengths, clues.constants):
+        if probe.what != MISSING:
+            yield probe
+        elif missing_is_defined or clues.asks_for_missing:
+            yield dataclasses.replace(probe, optional=not missing_is_defined)
+    if missing_is_defined:
+        far = _each(inputs.resized(MOST_ROWS), "f", lambda array: array * 1000)
+        remedy = "probabilities saturate in the file where the model still compares scores: scale the input"
+        yield Probe("a thousand times the numbers", far, remedy, optional=True)
+    trees = at_thresholds(inputs, clues.thresholds)
     if trees is not None:
         yield trees
 
@@ -306,9 +318,9 @@ def at_thresholds(inputs: Inputs, limits: dict[int, list[float]], most: int = 40
     )
 
 
-def read(path: Path) -> tuple[dict[int, list[float]], list[float]]:
-    """What the file itself says of the numbers that matter."""
+def read_clues(path: Path) -> Clues:
     import onnx
 
     model = onnx.load(path, load_external_data=False)
-    return thresholds(model), small_constants(model)
+    asks = any(node.op_type in ("IsNaN", "Imputer") for node in model.graph.node)
+    return Clues(thresholds(model), small_constants(model), asks)

@@ -45,6 +45,10 @@ def output_shapes(
             before = two[place].shape[axis]
             changes.setdefault(called, (_longer(two, lengths, called), before, before + 1))
     shapes: list[list[int | str]] = [list(one.shape) for one in answers]
+    for shape, one, other in zip(shapes, answers, _of_other_numbers(answer, two) or answers, strict=False):
+        for axis, (size, now) in enumerate(zip(one.shape, other.shape, strict=False)):
+            if size != now:  # such as the count of what was found
+                shape[axis] = f"count_{axis}"
     for called, (inputs, before, after) in changes.items():
         try:
             others = answer(inputs)
@@ -66,6 +70,14 @@ def output_shapes(
                     exact = (small, large) == (before, after)
                     shape[axis] = called if exact and isinstance(shape[axis], int) else f"{called}_{axis}"
     return [tuple(shape) for shape in shapes]
+
+
+def _of_other_numbers(answer: Callable[[Inputs], Arrays], two: Inputs) -> Arrays | None:
+    """The answer to rows of zeros, or None where there is none."""
+    try:
+        return answer(two.map(lambda array: array if array.dtype.kind == "O" else np.zeros_like(array)))
+    except Exception:  # the model's own
+        return None
 
 
 def _longer(inputs: Inputs, lengths: Lengths, called: str) -> Inputs:

@@ -21,6 +21,7 @@ from helpers.errors import UserError
 from helpers.runtime import Options, Session
 
 TOLERANCE = 1e-4
+HALF_TOLERANCE = 4e-3  # where either computes with 16 bits
 TIE = 1e-6  # scores that are closer than this are a tie
 NUDGE = 2e-6  # relative; float32's last digit is 1.2e-7
 NUDGES = 6
@@ -179,7 +180,8 @@ def _difference(
         apart = np.where(np.isnan(apart), np.inf, apart)
         if finite_only:
             apart = np.where(np.isfinite(one).all(axis=1, keepdims=True), apart, 0)
-        rows = (apart > TOLERANCE * scale).any(axis=1)
+        tolerance = TOLERANCE if model.dtype.itemsize > 2 and file.dtype.itemsize > 2 else HALF_TOLERANCE
+        rows = (apart > tolerance * scale).any(axis=1)
         largest = float(apart.max())
     else:
         rows = (_plain(model) != _plain(file)).any(axis=1)

@@ -9,7 +9,7 @@ import numpy as np
 
 from helpers.convert.conversion import Converter, from_package
 from helpers.convert.errors import ConversionError
-from helpers.convert.frameworks.tensorflow_functions import explain, leaves, specs_like, write_function
+from helpers.convert.frameworks.tensorflow_functions import as_array, explain, leaves, specs_like, write_function
 from helpers.convert.inputs import Arrays, Inputs
 from helpers.convert.shapes import Lengths
 
@@ -33,7 +33,7 @@ def write(model: Any, example: Inputs, path: Path, lengths: Lengths | None = Non
 
 
 def answer(model: Any, arrays: Inputs) -> Arrays:
-    return tuple(np.asarray(tensor) for _, tensor in leaves(ask(model, list(arrays), arrays.names)))
+    return tuple(as_array(tensor) for _, tensor in leaves(ask(model, list(arrays), arrays.names)))
 
 
 def ask(model: Any, tensors: list[Any], names: tuple[str, ...]) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 
 from helpers.convert.conversion import Converter
 from helpers.convert.errors import ConversionError
-from helpers.convert.frameworks.tensorflow_functions import explain, specs_like, write_function
+from helpers.convert.frameworks.tensorflow_functions import as_array, explain, specs_like, write_function
 from helpers.convert.inputs import Arrays, Inputs
 from helpers.convert.shapes import Lengths
 
@@ -74,7 +74,7 @@ def answer(model: Any, arrays: Inputs) -> Arrays:
             for name, array in zip(names, arrays, strict=True)
         }
     )
-    return tuple(np.asarray(given[name]) for name in sorted(given))
+    return tuple(as_array(given[name]) for name in sorted(given))
 
 
 def signature_of(model: Any) -> Any:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from helpers.convert.errors import ConversionError
 from helpers.convert.inputs import Inputs
@@ -52,7 +53,7 @@ def _fill_captured(made: Any, concrete: Any, count: int) -> None:
     )
     for value in list(made.graph.input)[count:]:
         tensor = captured.get(value.name, captured.get(value.name + ":0"))
-        if tensor is None:
+        if tensor is None or tensor.dtype.name == "resource":
             continue
         made.graph.input.remove(value)
         made.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(tensor), value.name))
@@ -74,7 +75,21 @@ def leaves(given: Any, prefix: str = "") -> list[tuple[str, Any]]:
     ]
 
 
+def as_array(tensor: Any) -> NDArray[Any]:
+    """TensorFlow's text is bytes; a file's is text."""
+    array = np.asarray(tensor)
+    if array.dtype.kind != "O":
+        return array
+    texts = [one.decode("utf-8", "replace") if isinstance(one, bytes) else one for one in array.flat]
+    return np.array(texts, object).reshape(array.shape)
+
+
 def explain(what: str, error: Exception) -> ConversionError:
+    if "AssignAddVariableOp" in str(error) or "AssignVariableOp" in str(error):
+        return ConversionError(
+            f"{what} assigns a variable when it is called: it keeps state between calls, which a file cannot do.",
+            "compute the state outside of the model, and pass it as an input.",
+        )
     said = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return ConversionError(
         f"{what} could not be converted: {type(error).__name__}: {said[:300]}",
