@@ -17,11 +17,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from helpers.convert import probing
+from helpers.convert.clues import read_clues
 from helpers.convert.errors import ConversionError
 from helpers.convert.inputs import Arrays, Inputs, read_example, two_rows
 from helpers.convert.locales import choose_locale
 from helpers.convert.model_file import complete, publish
+from helpers.convert.probing import all_probes
 from helpers.convert.shapes import output_shapes, read_axes
 from helpers.convert.silence import quietly
 from helpers.convert.unchanged import copied, expect_repeatable, random_state_kept
@@ -135,8 +136,8 @@ def to_onnx(
                 done = complete(made, given, inputs, outputs, answers, shapes, lengths)
                 locale = choose_locale(done)
                 if verify:
-                    clues = probing.read_clues(done)
-                    probes = probing.all_probes(given, lengths, clues, converter.defines_missing)
+                    clues = read_clues(done)
+                    probes = all_probes(given, lengths, clues, converter.defines_missing)
                     verify_file(done, Original(name, answer, lambda arrays: converter.scores(working, arrays)), probes)
                 return done, locale
 

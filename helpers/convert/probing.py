@@ -8,19 +8,15 @@ one of these.
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from helpers.convert.clues import Clues
 from helpers.convert.inputs import Inputs
 from helpers.convert.shapes import Lengths
 
-if TYPE_CHECKING:
-    import onnx
-
-FAR = 1e30  # beyond it, sums overflow
 MOST_ROWS = 64  # of the example
 MOST_COLUMNS = 48  # that are tried one by one
 MOST_CONSTANTS = 64  # of the file, tried as inputs
@@ -47,22 +43,13 @@ class Probe:
     optional: bool = False
 
 
-@dataclass(frozen=True)
-class Clues:
-    """What a file says of the inputs that matter to it."""
-
-    thresholds: dict[int, list[float]]  # by column, where trees read the input itself
-    constants: Sequence[float]
-    asks_for_missing: bool
-
-
 def all_probes(inputs: Inputs, lengths: Lengths, clues: Clues, missing_is_defined: bool) -> Iterator[Probe]:
     """The probes for any framework, and those for trees.
 
     A network passes a missing number on, each operator in its own way; what it makes of one counts
     only where its graph asks for missing numbers.
     """
-    for probe in probes(inputs, lengths, clues.constants):
+    for probe in probes(inputs, lengths, clues):
         if probe.what != MISSING:
             yield probe
         elif missing_is_defined or clues.asks_for_missing:
@@ -76,7 +63,7 @@ def all_probes(inputs: Inputs, lengths: Lengths, clues: Clues, missing_is_define
         yield trees
 
 
-def probes(inputs: Inputs, lengths: Lengths, constants: Sequence[float]) -> Iterator[Probe]:
+def probes(inputs: Inputs, lengths: Lengths, clues: Clues) -> Iterator[Probe]:
     """The probes that make sense for any framework."""
     draw = np.random.default_rng(0)
     some = inputs.first(MOST_ROWS)
@@ -90,9 +77,11 @@ def probes(inputs: Inputs, lengths: Lengths, constants: Sequence[float]) -> Iter
     kinds = {array.dtype.kind for array in inputs}
     if "f" in kinds:
         yield from _floats(mixed, draw)
-        yield from _constants(mixed, constants)
+        yield from _constants(mixed, clues.constants)
     if kinds & set("iu"):
         yield from _whole_numbers(mixed)
+        if clues.rounds_whole_numbers:
+            yield _large(mixed)
     if "b" in kinds:
         yield from _truths(mixed)
     if "O" in kinds:
@@ -205,16 +194,17 @@ def _whole_numbers(mixed: Inputs) -> Iterator[Probe]:
     yield Probe("rows with zeros at the end", padded, PADDING)
     yield Probe("zeros", _each(mixed, "iu", np.zeros_like), remedy)
     yield Probe("whole numbers that are new", _each(mixed, "iu", lambda array: array + array.max() + 1), remedy)
-    large = 2**24 + 1
-    yield Probe(
+
+
+def _large(mixed: Inputs) -> Probe:
+    """Only where they become float32: a model may make a table of as many columns as a number says."""
+
+    def above(array: NDArray[Any]) -> NDArray[Any]:
+        return array if array.dtype.itemsize < 4 else 2**24 + 1 + 2 * (array % 2 == 0).astype(array.dtype)
+
+    return Probe(
         "whole numbers above 2^24",
-        _each(
-            mixed,
-            "iu",
-            lambda array: (
-                array if array.dtype.itemsize < 4 else np.where(array % 2, large, large + 2).astype(array.dtype)
-            ),
-        ),
+        _each(mixed.first(7), "iu", above),
         "the file computes with float32, which holds whole numbers up to 2^24 only: pass a float64 example",
         optional=True,
     )
@@ -258,42 +248,6 @@ def _filled(array: NDArray[Any], values: NDArray[Any]) -> NDArray[Any]:
     return np.broadcast_to(values.reshape(-1, *[1] * (array.ndim - 1)), array.shape).astype(array.dtype)
 
 
-def thresholds(model: "onnx.ModelProto") -> dict[int, list[float]]:
-    """For each column, the numbers with which trees compare it, where they read the input itself."""
-    inputs = {value.name for value in model.graph.input}
-    found: dict[int, set[float]] = {}
-    for node in model.graph.node:
-        if node.op_type in ("Identity", "Cast") and node.input[0] in inputs and len(inputs) == 1:
-            inputs.add(node.output[0])
-        if node.op_type.startswith("TreeEnsemble") and node.input[0] in inputs:
-            values = {attribute.name: attribute for attribute in node.attribute}
-            modes = values["nodes_modes"].strings
-            numbers = zip(values["nodes_featureids"].ints, values["nodes_values"].floats, modes, strict=False)
-            for feature, value, mode in numbers:
-                if mode != b"LEAF" and abs(value) < FAR:
-                    found.setdefault(feature, set()).add(value)
-    return {feature: sorted(values) for feature, values in sorted(found.items())}
-
-
-def small_constants(model: "onnx.ModelProto") -> list[float]:
-    """The numbers of the file's short constants, without those that every file has."""
-    import onnx
-
-    tensors = list(model.graph.initializer)
-    tensors += [
-        a.t for node in model.graph.node if node.op_type == "Constant" for a in node.attribute if a.HasField("t")
-    ]
-    found: set[float] = set()
-    for tensor in tensors:
-        if (
-            tensor.data_type in (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
-            and np.prod(tensor.dims) <= MOST_CONSTANTS
-            and not tensor.external_data
-        ):
-            found |= {float(one) for one in onnx.numpy_helper.to_array(tensor).reshape(-1)}
-    return sorted(one for one in found if np.isfinite(one) and abs(one) < 1e6)
-
-
 def at_thresholds(inputs: Inputs, limits: dict[int, list[float]], most: int = 400) -> Probe | None:
     """Rows of the example with one number at, just above or just below a threshold."""
     pairs = [(feature, value) for feature, values in limits.items() for value in values]
@@ -316,11 +270,3 @@ def at_thresholds(inputs: Inputs, limits: dict[int, list[float]], most: int = 40
         "the converter rounds the thresholds of the trees to float32: train on float32 numbers, or convert another way",
         exact=True,
     )
-
-
-def read_clues(path: Path) -> Clues:
-    import onnx
-
-    model = onnx.load(path, load_external_data=False)
-    asks = any(node.op_type in ("IsNaN", "Imputer") for node in model.graph.node)
-    return Clues(thresholds(model), small_constants(model), asks)
