@@ -18,6 +18,8 @@ from helpers.convert.inputs import Inputs
 from helpers.convert.shapes import Lengths
 
 MOST_ROWS = 64  # of the example
+MOST_NUMBERS = 2**18  # of one probe, but for a few rows: a model of large images is slow
+FEWEST_ROWS = 3
 MOST_COLUMNS = 48  # that are tried one by one
 MOST_CONSTANTS = 64  # of the file, tried as inputs
 MISSING = "rows with missing numbers"
@@ -55,7 +57,7 @@ def all_probes(inputs: Inputs, lengths: Lengths, clues: Clues, missing_is_define
         elif missing_is_defined or clues.asks_for_missing:
             yield dataclasses.replace(probe, optional=not missing_is_defined)
     if missing_is_defined:
-        far = _each(inputs.resized(MOST_ROWS), "f", lambda array: array * 1000)
+        far = _each(inputs.resized(rows_within(inputs)), "f", lambda array: array * 1000)
         remedy = "probabilities saturate in the file where the model still compares scores: scale the input"
         yield Probe("a thousand times the numbers", far, remedy, optional=True)
     trees = at_thresholds(inputs, clues.thresholds)
@@ -66,13 +68,15 @@ def all_probes(inputs: Inputs, lengths: Lengths, clues: Clues, missing_is_define
 def probes(inputs: Inputs, lengths: Lengths, clues: Clues) -> Iterator[Probe]:
     """The probes that make sense for any framework."""
     draw = np.random.default_rng(0)
-    some = inputs.first(MOST_ROWS)
+    most = rows_within(inputs)
+    some = inputs.first(most)
     yield Probe("the example", some, "the converter does not support this model as it is")
-    mixed = recombined(some, 2 * MOST_ROWS, draw)
+    mixed = recombined(some, 2 * most, draw)
     yield Probe("rows recombined from the example", mixed, "the converter does not support this model as it is")
     batch = "the answers depend on the number of rows: write the model without len(), view or split by fixed sizes"
     for size in BATCH_SIZES:
-        yield Probe(f"a batch of {size}", mixed.first(size), batch)
+        if size <= max(mixed.rows, 7):
+            yield Probe(f"a batch of {size}", mixed.resized(size), batch)
     yield from _dynamic(mixed, lengths)
     kinds = {array.dtype.kind for array in inputs}
     if "f" in kinds:
@@ -86,6 +90,12 @@ def probes(inputs: Inputs, lengths: Lengths, clues: Clues) -> Iterator[Probe]:
         yield from _truths(mixed)
     if "O" in kinds:
         yield from _text(mixed)
+
+
+def rows_within(inputs: Inputs) -> int:
+    """As many rows as keep a probe cheap."""
+    numbers = sum(int(np.prod(array.shape[1:])) for array in inputs)
+    return max(FEWEST_ROWS, min(MOST_ROWS, MOST_NUMBERS // max(numbers, 1)))
 
 
 def recombined(inputs: Inputs, rows: int, draw: np.random.Generator) -> Inputs:
@@ -155,16 +165,17 @@ def _missing(few: Inputs) -> Iterator[Probe]:
 
 def _constants(mixed: Inputs, constants: Sequence[float]) -> Iterator[Probe]:
     """Numbers that stand in the file, as inputs: it may compare with them."""
+    constants = constants[: min(MOST_CONSTANTS, rows_within(mixed))]
     if not constants:
         return
     remedy = "a number of float32 falls on another side of one of the model's limits: pass a float64 example"
 
     def at(array: NDArray[Any]) -> NDArray[Any]:
-        values = np.array(constants[:MOST_CONSTANTS]).astype(array.dtype)
+        values = np.array(constants).astype(array.dtype)
         around = np.concatenate([values, np.nextafter(values, np.inf), np.nextafter(values, -np.inf)])
         return _filled(np.resize(array, (len(around), *array.shape[1:])), around)
 
-    size = 3 * min(len(constants), MOST_CONSTANTS)
+    size = 3 * len(constants)
     made = [at(one) if one.dtype.kind == "f" else np.resize(one, (size, *one.shape[1:])) for one in mixed]
     yield Probe("rows of one of the file's numbers each", mixed.replace(made), remedy, exact=True)
 
