@@ -22,6 +22,7 @@ class Clues:
     constants: Sequence[float]
     asks_for_missing: bool
     rounds_whole_numbers: bool  # an input of whole numbers becomes float32 at once
+    picks_among_ties: bool  # which of several equal numbers comes first is left open
 
 
 def read_clues(path: Path) -> Clues:
@@ -34,7 +35,8 @@ def read_clues(path: Path) -> Clues:
         node.op_type == "Cast" and node.input[0] in inputs and node.attribute[0].i == onnx.TensorProto.FLOAT
         for node in model.graph.node
     )
-    return Clues(thresholds(model), small_constants(model), asks, rounds)
+    picks = any(node.op_type == "TopK" for node in model.graph.node)
+    return Clues(thresholds(model), small_constants(model), asks, rounds, picks)
 
 
 def thresholds(model: "onnx.ModelProto") -> dict[int, list[float]]:

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,12 @@ from helpers.convert.clues import read_clues
 from helpers.convert.errors import ConversionError
 from helpers.convert.inputs import Arrays, Inputs, read_example, two_rows
 from helpers.convert.locales import choose_locale
-from helpers.convert.model_file import complete, publish
+from helpers.convert.model_file import complete, free_axes, publish
 from helpers.convert.probing import all_probes
 from helpers.convert.shapes import output_shapes, read_axes
 from helpers.convert.silence import quietly
 from helpers.convert.unchanged import copied, expect_repeatable, random_state_kept
-from helpers.convert.verification import Original
+from helpers.convert.verification import TOLERANCE, Original
 from helpers.convert.verification import verify as verify_file
 from helpers.installed import expect_installed
 
@@ -84,6 +84,7 @@ def to_onnx(
     dynamic_axes: Axes | None = None,
     methods: Sequence[str] = (),
     verify: bool = True,
+    tolerance: float = TOLERANCE,
 ) -> Path:
     """Write a model of any known framework as one ONNX file that answers as it does, and return its path.
 
@@ -96,7 +97,8 @@ def to_onnx(
     ``["predict", "decision_function"]``.
 
     The file is compared with the model before it is returned, on the example and on rows made from it
-    (see ``helpers.convert.verification``); where it differs, there is a ConversionError and no file.
+    (see ``helpers.convert.verification``); where it differs by more than ``tolerance`` times the largest
+    number of an output, there is a ConversionError and no file.
     ``verify=False`` skips that, for models that are random or keep state.
 
     >>> to_onnx(pipeline, rows, "digits.onnx", outputs=["label", "probabilities"])  # doctest: +SKIP
@@ -138,7 +140,8 @@ def to_onnx(
                 if verify:
                     clues = read_clues(done)
                     probes = all_probes(given, lengths, clues, converter.defines_missing)
-                    verify_file(done, Original(name, answer, lambda arrays: converter.scores(working, arrays)), probes)
+                    model_itself = Original(name, answer, partial(converter.scores, working), tolerance)
+                    free_axes(done, verify_file(done, model_itself, probes))
                 return done, locale
 
             done, locale = _first_that_holds(attempt, len(converter.variants))

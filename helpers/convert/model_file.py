@@ -68,6 +68,20 @@ def complete(
     return done
 
 
+def free_axes(done: Path, axes: set[tuple[str, int]]) -> None:
+    """Declare that these axes of outputs may have any size."""
+    import onnx
+
+    if not axes:
+        return
+    model = onnx.load(done, load_external_data=False)
+    for value in model.graph.output:
+        for place, axis in enumerate(value.type.tensor_type.shape.dim):
+            if (value.name, place) in axes:
+                axis.dim_param = f"{value.name}_{place}"
+    onnx.save(model, done)
+
+
 def publish(done: Path, path: Path) -> None:
     """Put a finished file, and the weights beside it if there are any, where they belong."""
     weights = done.with_name(f"{done.name}.data")

@@ -39,6 +39,11 @@ def output_shapes(
     name: str, answer: Callable[[Inputs], Arrays], two: Inputs, answers: Arrays, lengths: Lengths
 ) -> list[Shape]:
     """The shape of each output: an axis that changes with the batch or with a length has its name."""
+    if any(one.dtype.kind == "c" for one in answers):
+        raise ConversionError(
+            f"{name} answers with complex numbers, which an ONNX file cannot give.",
+            "return the real and the imaginary part, such as with torch.view_as_real.",
+        )
     changes: dict[str, tuple[Inputs, int, int]] = {"batch": (two.resized(3), 2, 3)}
     for place, axes in lengths.items():
         for axis, called in axes.items():

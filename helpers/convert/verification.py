@@ -8,6 +8,7 @@ rounding: the input is nudged by a few of float32's last digits to see that.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ class Original:
     name: str
     answer: Answer
     scores: Callable[[Inputs], Any] = lambda inputs: None
+    tolerance: float = TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -51,13 +53,21 @@ class Difference:
     file: Any
 
 
-def verify(path: Path, original: Original, probes: Iterable[Probe]) -> None:
-    """Raise ConversionError at the first probe on which the file answers otherwise."""
+Sizes = set[tuple[str, int]]  # outputs and axes
+
+
+def verify(path: Path, original: Original, probes: Iterable[Probe]) -> Sizes:
+    """Raise ConversionError at the first probe on which the file answers otherwise.
+
+    Return the axes whose size turned out to be another one than the file declares.
+    """
     session = open_session(path)
+    others: Sizes = set()
     for probe in probes:
         expected = _answered(original.answer, probe)
         if expected is not None:
-            _compare(session, original, probe, expected)
+            others |= _compare(session, original, probe, expected)
+    return others
 
 
 def open_session(path: Path) -> Session:
@@ -99,7 +109,7 @@ def _answered(answer: Answer, probe: Probe) -> Arrays | None:
         return None
 
 
-def _compare(session: Session, original: Original, probe: Probe, expected: Arrays) -> None:
+def _compare(session: Session, original: Original, probe: Probe, expected: Arrays) -> Sizes:
     name, answer = original.name, original.answer
     inputs = as_taken(session, probe.inputs)
     if any(
@@ -115,33 +125,43 @@ def _compare(session: Session, original: Original, probe: Probe, expected: Array
         )
     except Exception as error:  # ONNX Runtime's exceptions have no base of their own
         if probe.optional and not all(_is_finite(one) for one in expected):
-            return
+            return set()
         said = str(error).strip().splitlines()[0][:200]
         raise ConversionError(
             f"{name} answers {probe.what}, and its file does not: {said}", f"{probe.remedy}."
         ) from error
     names = [spec.name for spec in session.outputs]
     tied = _ties(expected, original.scores(inputs))
-    found = differences(expected, given, names, tied, finite_only=probe.optional)
-    if found is None:
-        return
-    if not probe.exact:
-        found = _beyond_rounding(found, expected, given, names, inputs, answer)
+    compare = partial(differences, names=names, tolerance=original.tolerance)
+    found = compare(expected, given, tied=tied, finite_only=probe.optional)
+    if found is not None and not probe.exact:
+        found = _beyond_rounding(found, expected, given, compare, inputs, answer)
     if found is not None:
-        raise _refusal(name, probe, found)
+        raise _refusal(original, probe, found)
+    return {
+        (spec.name, axis)
+        for spec, array in zip(session.outputs, given, strict=True)
+        for axis, (declared, size) in enumerate(zip(spec.shape, array.shape, strict=False))
+        if size != {"batch": inputs.rows}.get(str(declared), declared if isinstance(declared, int) else size)
+    }
 
 
-def _refusal(name: str, probe: Probe, found: Difference) -> ConversionError:
+def _refusal(original: Original, probe: Probe, found: Difference) -> ConversionError:
     return ConversionError(
-        f"The file does not answer as {name} does: of {len(found.rows)} rows ({probe.what}), {int(found.rows.sum())} "
-        f"differ in {found.output!r}, by up to {found.largest:.2g} ({TOLERANCE:g} of the largest number is allowed). "
-        f"For row {found.row} the model answers {_short(found.model)}, the file {_short(found.file)}.",
-        f"{probe.remedy or 'use a model without this step'}. With verify=False the file is written all the same.",
+        f"The file does not answer as {original.name} does: of {len(found.rows)} rows ({probe.what}), {int(found.rows.sum())} "
+        f"differ in {found.output!r}, by up to {found.largest:.2g} "
+        f"({original.tolerance:g} of the largest number is allowed). For row {found.row} the model answers {_short(found.model)}, the file {_short(found.file)}.",
+        f"{probe.remedy or 'use a model without this step'}. A larger tolerance= allows more; verify=False checks nothing.",
     )
 
 
 def differences(
-    expected: Arrays, given: Arrays, names: list[str], tied: Any = None, finite_only: bool = False
+    expected: Arrays,
+    given: Arrays,
+    names: list[str],
+    tolerance: float = TOLERANCE,
+    tied: Any = None,
+    finite_only: bool = False,
 ) -> Difference | None:
     """The first output that differs, row by row; None if all agree. Labels of rows that are ``tied`` may differ."""
     if len(expected) != len(given):
@@ -150,14 +170,14 @@ def differences(
             "report the model: this converter does not support it.",
         )
     for name, one, other in zip(names, expected, given, strict=True):
-        found = _difference(name, np.asarray(one), np.asarray(other), tied, finite_only)
+        found = _difference(name, np.asarray(one), np.asarray(other), tolerance, tied, finite_only)
         if found is not None:
             return found
     return None
 
 
 def _difference(
-    name: str, model: NDArray[Any], file: NDArray[Any], tied: NDArray[np.bool_] | None, finite_only: bool
+    name: str, model: NDArray[Any], file: NDArray[Any], tolerance: float, tied: Any, finite_only: bool
 ) -> Difference | None:
     if _shape(model) != _shape(file):
         shape = np.ones(max(len(model) if model.ndim else 1, 1), bool)
@@ -180,7 +200,8 @@ def _difference(
         apart = np.where(np.isnan(apart), np.inf, apart)
         if finite_only:
             apart = np.where(np.isfinite(one).all(axis=1, keepdims=True), apart, 0)
-        tolerance = TOLERANCE if model.dtype.itemsize > 2 and file.dtype.itemsize > 2 else HALF_TOLERANCE
+        if min(model.dtype.itemsize, file.dtype.itemsize) <= 2:
+            tolerance = max(tolerance, HALF_TOLERANCE)
         rows = (apart > tolerance * scale).any(axis=1)
         largest = float(apart.max())
     else:
@@ -197,7 +218,7 @@ def _difference(
 
 
 def _beyond_rounding(
-    found: Difference, expected: Arrays, given: Arrays, names: list[str], inputs: Inputs, answer: Answer
+    found: Difference, expected: Arrays, given: Arrays, compare: Any, inputs: Inputs, answer: Answer
 ) -> Difference | None:
     """None if the model itself answers as far apart when its input changes in the last digits.
 
@@ -216,7 +237,7 @@ def _beyond_rounding(
         _nearest([np.asarray(one[place]) for one in answers if one is not None], np.asarray(file))
         for place, file in enumerate(given)
     ]
-    if differences(tuple(reached), given, names) is not None:
+    if compare(tuple(reached), given) is not None:
         return found
     return found if found.largest > 0.01 and found.rows.mean() > MOST_MARGINAL else None
 

@@ -90,7 +90,10 @@ def explain(what: str, error: Exception) -> ConversionError:
             f"{what} assigns a variable when it is called: it keeps state between calls, which a file cannot do.",
             "compute the state outside of the model, and pass it as an input.",
         )
-    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = next((line for line in lines if not line.endswith("in user code:")), "")
+    if lines and lines[0].endswith("in user code:"):  # the reason stands below the traceback
+        said = lines[-1]
     return ConversionError(
         f"{what} could not be converted: {type(error).__name__}: {said[:300]}",
         "leave out the layer or the operation that is named, or compute it outside of the model.",

@@ -1,6 +1,7 @@
 """torch: modules (Lightning's are such), and compiled ScriptModules."""
 
 import copy
+import inspect
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,18 +30,21 @@ def write(model: Any, example: Inputs, path: Path, lengths: Lengths | None = Non
 
     tensors = as_tensors(model, example)
     names = [name for name, _ in outputs_by_name(ask(model, example))]
+    names = [f"{name}_out" if name in parameter_names(model, example) else name for name in names]
     axes = [{0: "batch"} | (lengths or {}).get(place, {}) for place in range(len(example))]
     with as_it_answers(model), quietly():
         try:
             if isinstance(model, torch.jit.ScriptModule):
                 _export_script(model, tensors, path, example, names, axes)
             else:
-                large = sum(weights.nbytes for weights in model.state_dict().values()) > LARGEST_SINGLE_FILE
+                large = sum(weights.nbytes for weights in model.parameters()) > LARGEST_SINGLE_FILE
                 arguments: dict[str, Any] = {"args": tensors, "dynamic_shapes": tuple(axes)}
                 if example.names:
                     by_name = dict(zip(example.names, tensors, strict=True))
                     shapes = dict(zip(example.names, axes, strict=True))
                     arguments = {"args": (), "kwargs": by_name, "dynamic_shapes": shapes}
+                    if not takes_by_name(model, example):
+                        arguments = {"args": (by_name,), "kwargs": {}, "dynamic_shapes": (shapes,)}
                 torch.onnx.export(model, f=path, output_names=names, external_data=large, verbose=False, **arguments)
         except Exception as error:  # the exporters' own, and whatever forward raised on the way
             raise explain(model, error) from error
@@ -74,8 +78,24 @@ def ask(model: Any, arrays: Inputs) -> Any:
     tensors = as_tensors(model, arrays)
     with as_it_answers(model), torch.no_grad():
         if arrays.names and not isinstance(model, torch.jit.ScriptModule):
-            return model(**dict(zip(arrays.names, tensors, strict=True)))
+            named = dict(zip(arrays.names, tensors, strict=True))
+            return model(**named) if takes_by_name(model, arrays) else model(named)
         return model(*tensors)
+
+
+def parameter_names(model: Any, inputs: Inputs) -> set[str]:
+    """What the inputs are called in the file: an output cannot have the same name."""
+    try:
+        return {*inputs.names, *inspect.signature(model.forward).parameters}
+    except (TypeError, ValueError):
+        return set(inputs.names)
+
+
+def takes_by_name(model: Any, inputs: Inputs) -> bool:
+    """True if forward has a parameter for each name; else it takes the dictionary itself."""
+    parameters = inspect.signature(model.forward).parameters
+    open_ended = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+    return open_ended or set(inputs.names) <= set(parameters)
 
 
 def outputs_by_name(given: Any) -> list[tuple[str, NDArray[Any]]]:
@@ -116,8 +136,9 @@ def as_tensors(model: Any, arrays: Inputs) -> "Tensors":
 @contextmanager
 def as_it_answers(model: Any) -> Iterator[None]:
     """In evaluation mode, and afterwards in the mode that each part was in."""
-    modes = {part: part.training for part in model.modules()}
-    model.eval()
+    modes = {part: part.training for part in model.modules() if hasattr(part, "training")}
+    if modes:  # a frozen ScriptModule has no mode
+        model.eval()
     try:
         yield
     finally:
@@ -162,6 +183,14 @@ def explain(model: Any, error: BaseException) -> ConversionError:
             f"{kind} decides by its data which way to go{where}; a graph has one way.",
             "compute both ways and choose with torch.where, as lesson 01 does.",
         )
+    if "conflicts between user-specified" in str(root) or "conflicts between user-specified" in said:
+        return ConversionError(
+            f"{kind} fixes the number of rows, or another size that is to be dynamic{where}.",
+            "compute on the whole tensor, without a loop over its rows and without a size as a number; a recurrent layer "
+            "can have a dynamic batch, and a dynamic length in a ScriptModule.",
+        )
+    if "structure of `inputs`" in str(root):
+        return ConversionError(f"{kind} takes its inputs as *args.", "give each input of forward a name.")
     first = (str(root).strip().splitlines() or [type(root).__name__])[0]
     return ConversionError(
         f"{kind} could not be exported: {type(root).__name__}: {first[:300]}",
