@@ -143,8 +143,8 @@ FAULTS = [
         lambda x: x - x.mean(axis=0),
         NUMBERS[:2],
         FLOATS,
-        "m = ReduceMean(x, a) y = Sub(x, m)".replace("m = ", "a = Constant<value=int64[1] {0}>() m = ", 1),
-        "m = Constant<value=float[4] {%s}>() y = Sub(x, m)" % ", ".join(map(str, NUMBERS[:2].mean(axis=0))),
+        "a = Constant<value=int64[1] {0}>() m = ReduceMean(x, a) y = Sub(x, m)",
+        f"m = Constant<value=float[4] {{{', '.join(map(str, NUMBERS[:2].mean(axis=0)))}}}>() y = Sub(x, m)",
         "rows recombined from the example",
     ),
     Fault(

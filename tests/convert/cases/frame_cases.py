@@ -14,7 +14,6 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
-from sklearn.tree import DecisionTreeRegressor
 
 from tests.convert.cases import CLASSES, NUMBERS, TABLE, Case
 from tests.convert.cases.tables import draw
@@ -85,16 +84,11 @@ filled = make_pipeline(SimpleImputer(), StandardScaler())
 boosted = GradientBoostingRegressor(n_estimators=8, **RANDOM)
 add("imputer and boosting", make_pipeline(columns(numbers=filled), boosted), PRICE, missing=True)
 add("other columns pass", make_pipeline(ColumnTransformer(only_words, remainder="passthrough"), Ridge()), PRICE)
-add("other columns dropped", make_pipeline(ColumnTransformer(only_words), Ridge()), PRICE)
-add("codes and a tree", make_pipeline(columns(coded()), DecisionTreeRegressor(max_depth=5, **RANDOM)), PRICE)
 histogram = HistGradientBoostingRegressor(max_iter=8, min_samples_leaf=5, categorical_features=[3, 4], **RANDOM)
-add("codes and categories", make_pipeline(columns(coded()), histogram), PRICE)
-add("XGBoost", make_pipeline(columns(), xgboost.XGBClassifier(n_estimators=5, n_jobs=1)), OLD, CLASSES)
 light = lightgbm.LGBMRegressor(n_estimators=5, min_child_samples=5, verbose=-1, n_jobs=1)
 add("LightGBM", make_pipeline(columns(), light), PRICE)
 add("transformer alone", columns(), None, TABLE)
 search = GridSearchCV(make_pipeline(columns(), LogisticRegression()), {"logisticregression__C": [0.5, 2]}, cv=2)
-add("search", search, OLD, CLASSES)
 add("numbers only", make_pipeline(StandardScaler(), LogisticRegression()), OLD, CLASSES, FRAME[COUNTS])
 add("truths", make_pipeline(columns(), Ridge()), PRICE, frame=FRAME.assign(paid=FRAME.age > 40))
 add(

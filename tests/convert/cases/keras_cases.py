@@ -136,14 +136,6 @@ add("a model of its own class", lambda: Call(lambda x: ops.square(x) - 1), OUTPU
 add("row minus the mean of all", lambda: Call(lambda x: x - ops.mean(x, axis=0)), OUTPUT, varied(), ("input",))
 branch = lambda x: tf.cond(tf.shape(x)[0] > 2, lambda: x * 2, lambda: x - 1)  # noqa: E731
 add("a branch by rows", lambda: Call(branch), OUTPUT, varied(), ("input",))
-integers = [draw(size).integers(-9, 10, (size, 4)).astype(np.int32) for size in (1, 3, 7)]
-add(
-    "negative whole numbers",
-    lambda: Call(lambda x: (x // 3, x % 3)),
-    called("output_0", "output_1"),
-    integers,
-    ("input",),
-)
 add("rounding", lambda: Call(tf.round), OUTPUT, varied(), ("input",))
 
 STATE = ("draws random numbers or keeps state between calls", "switch that off in the model")
@@ -154,3 +146,6 @@ stateful = lambda: keras.Sequential([keras.Input(batch_shape=(2, 6, 5)), layers.
 refuse("recurrent with state", stateful, *STATE, rows(2, 6, 5))
 python = lambda: Call(lambda x: tf.ensure_shape(tf.py_function(lambda v: v * 2, [x], tf.float32), (None, 4)))  # noqa: E731
 refuse("code in Python", python, "operator EagerPyFunc", "other operators")
+remainder = lambda: Call(lambda x: (x // 3, x % 3))  # noqa: E731
+positive = draw(0).integers(0, 10, (4, 4)).astype(np.int32)
+refuse("division of whole numbers", remainder, "negative whole numbers", "compute with floats", positive)

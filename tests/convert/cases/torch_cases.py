@@ -120,34 +120,15 @@ pool = lambda: nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.AdaptiveAvgPool2d
 sizes = [floats(3, height, width)(draw(height), 3) for height, width in ((5, 9), (11, 7))]
 images = {"dynamic_axes": [{2: "height", 3: "width"}], "more": sizes}
 add("images of any size", pool, floats(3, 6, 6), inputs=["input"], **images)
-last = {"layers": lambda: {"gru": nn.GRU(8, 5, batch_first=True)}, "dynamic_axes": LENGTH, "more": lengths(3, 9)}
-function("last state", lambda m, x: m.gru(x)[0][:, -1], SEQUENCE, **last)
-attention = {"layers": lambda: {"a": nn.MultiheadAttention(8, 2, batch_first=True)}}
-function("attention", lambda m, x: m.a(x, x, x)[0], SEQUENCE, dynamic_axes=LENGTH, more=lengths(4, 9), **attention)
 words = [whole(length, low=0, high=20)(draw(length), 3) for length in (3, 9)]
 embedding = {"dynamic_axes": LENGTH, "more": words, "inputs": ["input"]}
 add("embedding", lambda: nn.Embedding(20, 4, padding_idx=0), whole(6, low=0, high=20), **embedding)
-function("mean over the length", lambda m, x: x.mean(1), SEQUENCE, dynamic_axes=LENGTH, more=lengths(1, 11))
-function("row minus the mean of all", lambda m, x: x - x.mean(0))
 function("divided by the number of rows", lambda m, x: x / x.shape[0])
-function("shift and mask", lambda m, x: (x & 6, x ^ 5, ~x), whole(5))
-function(
-    "pixels",
-    lambda m, x: m.c(x.float() / 255),
-    whole(3, 6, 6, low=0, high=256),
-    layers=lambda: {"c": nn.Conv2d(3, 2, 3)},
-)
-function("softmax with a mask", lambda m, x, y: x.masked_fill(y > 0, -1e9).softmax(-1), floats(5), whole(5))
 gap = np.array([[np.nan, 1, -2, np.inf], [0, -np.inf, np.nan, 3]], np.float32)
 function("numbers for NaN", lambda m, x: torch.nan_to_num(x, 0.0, 7.0, -7.0), more=[gap])
-function("choice by data", lambda m, x: torch.where(x.sum(1, keepdim=True) > 0, x * 2, x - 1))
-function("a dictionary", lambda m, x: {"zeta": x * 2, "alpha": x.sum(1)})
 inner = lambda m, x: {"a.0": x, "a.1.k": x * 2, "b": x.sum(1)}  # noqa: E731
 nested = {"oracle": lambda m, x: inner(m, torch.tensor(x))}
-function("nested outputs", lambda m, x: {"a": (x + 0, {"k": x * 2}), "b": x.sum(1)}, **nested)
-function("None among the outputs", lambda m, x: {"loss": None, "logits": x * 2}, oracle=lambda m, x: {"logits": x * 2})
-renamed = {"outputs": ["double", "total"], "oracle": lambda m, x: {"double": x * 2, "total": x.sum(1)}}
-function("named outputs", lambda m, x: (x * 2, x.sum(1)), **renamed)
+function("nested outputs", lambda m, x: {"a": (x + 0, {"k": x * 2}), "none": None, "b": x.sum(1)}, **nested)
 
 
 class Difference(nn.Module):
@@ -191,7 +172,7 @@ class Masked(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2)
+        self.encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 1)
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         return self.encoder(x, src_key_padding_mask=mask)
@@ -223,12 +204,10 @@ refuse("a counter", Counter, *STATE)
 refuse("a running mean", RunningMean, *STATE)
 BY_DATA = ("decides by its data", "torch.where")
 function("negative whole numbers divided", lambda m, x: (x // 3, x % -3), whole(5))
-function("a number of the data", lambda m, x: x * x.max().item())
-add("a scripted branch by rows", lambda: torch.jit.script(Branch()))
+add("a scripted branch by rows", lambda: torch.jit.script(Branch()), inputs=["input"])
 function("rounding, remainder and powers", lambda m, x: (x.round(), x.trunc(), x % -0.75, x**3, x.cumsum(0)))
 BY_ROWS = (r"\(a batch of 1\)", "the answers depend on the number of rows")
 two = batch((floats(4),), 99, 2)
-refuse_function("a branch for one row", lambda m, x: x * 3 if len(x) == 1 else x, *BY_ROWS, two)
 refuse_function("odd numbers of rows", lambda m, x: x - 1 if len(x) % 2 else x + 1, *BY_ROWS, two)
 traced = lambda: torch.jit.trace(Loop(), torch.ones(3, 4))  # noqa: E731
 refuse("a trace of three rows", traced, "answers 4 rows and not 2", "without a size that is fixed in its code")
@@ -252,3 +231,10 @@ refuse(
     "dictionary for each input",
     dynamic_axes=[{7: "length"}],
 )
+uneven = (np.ones((2, 4), np.float32), np.ones((3, 4), np.float32))
+refuse("inputs of other numbers of rows", Difference, "have 2, 3 rows", "as many rows of each", uneven)
+refuse(
+    "an example without rows", Difference, r"has the shape \(0, 4\)", "at least one row", np.ones((0, 4), np.float32)
+)
+refuse("rows that are too short", lambda: nn.Linear(9, 2), "itself does not answer the example", "pass an example")
+refuse_function("no tensor at all", lambda m, x: {"loss": None}, "answers with no tensor", "at least one tensor")
