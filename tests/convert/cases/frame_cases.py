@@ -92,9 +92,6 @@ search = GridSearchCV(make_pipeline(columns(), LogisticRegression()), {"logistic
 add("numbers only", make_pipeline(StandardScaler(), LogisticRegression()), OLD, CLASSES, FRAME[COUNTS])
 add("truths", make_pipeline(columns(), Ridge()), PRICE, frame=FRAME.assign(paid=FRAME.age > 40))
 add(
-    "short numbers", make_pipeline(columns(), Ridge()), PRICE, frame=FRAME.astype({"age": "int32", "income": "float32"})
-)
-add(
     "another order", make_pipeline(columns(), Ridge()), PRICE, frame=FRAME[["score", "member", "age", "city", "income"]]
 )
 add("XGBoost alone", xgboost.XGBRegressor(n_estimators=5, n_jobs=1), PRICE, frame=FRAME[COUNTS], missing=True)

@@ -1,5 +1,6 @@
 """SavedModels: in a folder and loaded, inputs by name, and files that are none."""
 
+import atexit
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +13,8 @@ from tests.convert.cases import Answers, Case
 from tests.convert.cases.tables import draw
 
 CASES: list[Case] = []
+HOME = tempfile.TemporaryDirectory(prefix="servelab-saved-")
+atexit.register(HOME.cleanup)
 
 
 def rows(count: int, *shape: int) -> Any:
@@ -19,7 +22,7 @@ def rows(count: int, *shape: int) -> Any:
 
 
 def folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="servelab-saved-")) / "model"
+    return Path(tempfile.mkdtemp(dir=HOME.name)) / "model"
 
 
 def saved(function: Callable[..., Any], *inputs: str, shape: Any = (None, 4), dtype: Any = tf.float32) -> Path:

@@ -123,9 +123,6 @@ add("images of any size", pool, floats(3, 6, 6), inputs=["input"], **images)
 words = [whole(length, low=0, high=20)(draw(length), 3) for length in (3, 9)]
 embedding = {"dynamic_axes": LENGTH, "more": words, "inputs": ["input"]}
 add("embedding", lambda: nn.Embedding(20, 4, padding_idx=0), whole(6, low=0, high=20), **embedding)
-function("divided by the number of rows", lambda m, x: x / x.shape[0])
-gap = np.array([[np.nan, 1, -2, np.inf], [0, -np.inf, np.nan, 3]], np.float32)
-function("numbers for NaN", lambda m, x: torch.nan_to_num(x, 0.0, 7.0, -7.0), more=[gap])
 inner = lambda m, x: {"a.0": x, "a.1.k": x * 2, "b": x.sum(1)}  # noqa: E731
 nested = {"oracle": lambda m, x: inner(m, torch.tensor(x))}
 function("nested outputs", lambda m, x: {"a": (x + 0, {"k": x * 2}), "none": None, "b": x.sum(1)}, **nested)
