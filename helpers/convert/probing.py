@@ -22,6 +22,7 @@ MOST_NUMBERS = 2**18  # of one probe, but for a few rows: a model of large image
 FEWEST_ROWS = 3
 MOST_COLUMNS = 48  # that are tried one by one
 MOST_CONSTANTS = 64  # of the file, tried as inputs
+UNSUPPORTED = "this converter does not support the model as it is: replace the step or the layer that differs"
 MISSING = "rows with missing numbers"
 TIES = ("rows of one number each", "halves", "rows of one of the file's numbers each")
 PADDING = (
@@ -36,7 +37,8 @@ WORDS = ("", "Zürich ÉCOLE naïve", "ＡＢ 12-34 a_b", "x", "The the THE quic
 class Probe:
     """Inputs of one kind. ``exact``: rounding in the input is no excuse for another answer.
 
-    ``optional`` probes ask what a model may not define: they count only where its answer is finite.
+    ``optional`` probes ask what a model may not define: they count only where its answer is finite,
+    and with ``numbers_only`` only for outputs that are numbers with a fraction.
     """
 
     what: str
@@ -44,13 +46,14 @@ class Probe:
     remedy: str = ""
     exact: bool = False
     optional: bool = False
+    numbers_only: bool = False
 
 
 def all_probes(inputs: Inputs, lengths: Lengths, clues: Clues, missing_is_defined: bool) -> Iterator[Probe]:
     """The probes for any framework, and those for trees.
 
-    A network passes a missing number on, each operator in its own way; what it makes of one counts
-    only where its graph asks for missing numbers.
+    A network passes a missing number on, each operator in its own way: it counts only where the
+    network makes a number of it, and labels only where the file asks for missing numbers.
     """
     for probe in probes(inputs, lengths, clues):
         if probe.what in TIES and clues.picks_among_ties and not missing_is_defined:
@@ -59,6 +62,8 @@ def all_probes(inputs: Inputs, lengths: Lengths, clues: Clues, missing_is_define
             yield probe
         elif missing_is_defined or clues.asks_for_missing:
             yield dataclasses.replace(probe, optional=not missing_is_defined)
+        elif not clues.picks_among_ties:
+            yield dataclasses.replace(probe, numbers_only=True)
     if missing_is_defined:
         far = _each(inputs.resized(rows_within(inputs)), "f", lambda array: array * 1000)
         remedy = "probabilities saturate in the file where the model still compares scores: scale the input"
@@ -74,14 +79,13 @@ def probes(inputs: Inputs, lengths: Lengths, clues: Clues) -> Iterator[Probe]:
     most = rows_within(inputs)
     some = inputs.first(most)
     mixed = recombined(some, 2 * most, draw)
-    unsupported = "this converter does not support the model as it is: replace the step or the layer that differs"
-    yield Probe("two rows of the example", some.resized(2), unsupported)
+    yield Probe("two rows of the example", some.resized(2), UNSUPPORTED)
     batch = "the answers depend on the number of rows: write the model without len(), view or split by fixed sizes"
     for size in BATCH_SIZES:
         if size <= max(mixed.rows, 7):
             yield Probe(f"a batch of {size}", some.first(2).resized(size), batch)
-    yield Probe("the example", some, unsupported)
-    yield Probe("rows recombined from the example", mixed, unsupported)
+    yield Probe("the example", some, UNSUPPORTED)
+    yield Probe("rows recombined from the example", mixed, UNSUPPORTED)
     yield from _dynamic(mixed, lengths)
     kinds = {array.dtype.kind for array in inputs}
     if "f" in kinds:
@@ -221,7 +225,7 @@ def _large(mixed: Inputs) -> Probe:
     return Probe(
         "whole numbers above 2^24",
         _each(mixed.first(7), "iu", above),
-        "the file turns them into float32, which holds whole numbers up to 2^24 only: turn them into float64 in the model",
+        "the file turns them into float32, which holds whole numbers up to 2^24: turn them into float64 in the model",
         optional=True,
     )
 

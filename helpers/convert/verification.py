@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from helpers.convert.errors import ConversionError
 from helpers.convert.inputs import Arrays, Inputs
-from helpers.convert.probing import Probe
+from helpers.convert.probing import UNSUPPORTED, Probe
 from helpers.errors import UserError
 from helpers.runtime import Options, Session
 
@@ -130,7 +130,12 @@ def _compare(session: Session, original: Original, probe: Probe, expected: Array
         raise ConversionError(
             f"{name} answers {probe.what}, and its file does not: {said}", f"{probe.remedy}."
         ) from error
-    names = [spec.name for spec in session.outputs]
+    if probe.numbers_only:
+        kept = [place for place, one in enumerate(expected) if one.dtype.kind == "f" and place < len(given)]
+        expected, given = tuple(expected[place] for place in kept), [given[place] for place in kept]
+    else:
+        kept = list(range(len(given)))
+    names = [session.outputs[place].name for place in kept]
     tied = _ties(expected, original.scores(inputs))
     compare = partial(differences, names=names, tolerance=original.tolerance)
     found = compare(expected, given, tied=tied, finite_only=probe.optional)
@@ -140,18 +145,19 @@ def _compare(session: Session, original: Original, probe: Probe, expected: Array
         raise _refusal(original, probe, found)
     return {
         (spec.name, axis)
-        for spec, array in zip(session.outputs, given, strict=True)
+        for spec, array in zip([session.outputs[place] for place in kept], given, strict=True)
         for axis, (declared, size) in enumerate(zip(spec.shape, array.shape, strict=False))
         if size != {"batch": inputs.rows}.get(str(declared), declared if isinstance(declared, int) else size)
     }
 
 
 def _refusal(original: Original, probe: Probe, found: Difference) -> ConversionError:
+    count, differing = len(found.rows), int(found.rows.sum())
     return ConversionError(
-        f"The file does not answer as {original.name} does: of {len(found.rows)} rows ({probe.what}), {int(found.rows.sum())} "
-        f"differ in {found.output!r}, by up to {found.largest:.2g} "
-        f"({original.tolerance:g} of the largest number is allowed). For row {found.row} the model answers {_short(found.model)}, the file {_short(found.file)}.",
-        f"{probe.remedy or 'use a model without this step'}. A larger tolerance= allows more; verify=False checks nothing.",
+        f"The file does not answer as {original.name} does: of {count} rows ({probe.what}), {differing} differ in "
+        f"{found.output!r}, by up to {found.largest:.2g} ({original.tolerance:g} of the largest number is allowed). "
+        f"For row {found.row} the model answers {_short(found.model)}, the file {_short(found.file)}.",
+        f"{probe.remedy or UNSUPPORTED}. With tolerance= more is allowed; verify=False checks nothing.",
     )
 
 

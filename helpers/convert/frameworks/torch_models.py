@@ -186,8 +186,8 @@ def explain(model: Any, error: BaseException) -> ConversionError:
     if "conflicts between user-specified" in str(root) or "conflicts between user-specified" in said:
         return ConversionError(
             f"{kind} fixes the number of rows, or another size that is to be dynamic{where}.",
-            "compute on the whole tensor, without a loop over its rows and without a size as a number; a recurrent layer "
-            "can have a dynamic batch, and a dynamic length in a ScriptModule.",
+            "compute on the whole tensor, without a loop over its rows and without a size as a number; for a dynamic "
+            "length of a recurrent layer, pass torch.jit.script(model).",
         )
     if "structure of `inputs`" in str(root):
         return ConversionError(f"{kind} takes its inputs as *args.", "give each input of forward a name.")
