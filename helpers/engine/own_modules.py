@@ -34,6 +34,8 @@ def package_folder(name: str, file: Path) -> Path | None:
 
 
 def file_of(module: Any) -> Path | None:
-    """Where a module was loaded from. A link keeps its own name."""
+    """Where a module was loaded from. A link keeps its own name; modules made in memory may name no real path."""
     file = getattr(module, "__file__", None)
-    return Path(os.path.abspath(file)) if isinstance(file, str) else None  # noqa: PTH100
+    if not isinstance(file, str) or not os.path.isabs(file):  # noqa: PTH117
+        return None
+    return Path(os.path.abspath(file))  # noqa: PTH100

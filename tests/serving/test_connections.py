@@ -58,7 +58,7 @@ MISTAKES = {
     "no such path": (post("/no/where", V1), 404),
     "no such model": (post("/v2/models/other/infer", V1), 404),
     "wrong method": (b"DELETE /v2/models/net/infer HTTP/1.1\r\nHost: x\r\n\r\n", 405),
-    "no path": (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+    "no path": (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 405),
     "a body where none belongs": (b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", 200),
     "another protocol": (b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 200),
     "HTTP/2 offered, as Java does": (post("/v1/models/net:predict", V1, OFFER), 200),
