@@ -65,9 +65,9 @@ def all_probes(inputs: Inputs, lengths: Lengths, clues: Clues, missing_is_define
         elif not clues.picks_among_ties:
             yield dataclasses.replace(probe, numbers_only=True)
     if missing_is_defined:
-        far = _each(inputs.resized(rows_within(inputs)), "f", lambda array: array * 1000)
+        far = _each(inputs.resized(rows_within(inputs)), "f", lambda array: array * 100)
         remedy = "probabilities saturate in the file where the model still compares scores: scale the input"
-        yield Probe("a thousand times the numbers", far, remedy, optional=True)
+        yield Probe("a hundred times the numbers", far, remedy, optional=True)
     trees = at_thresholds(inputs, clues.thresholds)
     if trees is not None:
         yield trees
