@@ -8,7 +8,6 @@ added in the same way:
 >>> to_onnx(Abacus(), example, "abacus.onnx")                                              # doctest: +SKIP
 """
 
-import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -17,6 +16,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from helpers import atomic_files
 from helpers.convert.clues import read_clues
 from helpers.convert.errors import ConversionError
 from helpers.convert.inputs import Arrays, Inputs, read_example, two_rows
@@ -128,11 +128,10 @@ def to_onnx(
         if verify:
             expect_repeatable(name, answer, two)
         shapes = output_shapes(name, answer, two, answers, lengths)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".to-onnx-") as folder:
+        with atomic_files.temporary_folder(path.parent, ".to-onnx-") as folder:
 
             def attempt(place: int) -> _Made:
-                made = Path(folder) / str(place) / path.name
+                made = folder / str(place) / path.name
                 made.parent.mkdir()
                 converter.write(working, two, made, **writing, **converter.variants[place])
                 done = complete(made, given, inputs, outputs, answers, shapes, lengths)
