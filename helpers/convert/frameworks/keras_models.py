@@ -22,7 +22,7 @@ def write(model: Any, example: Inputs, path: Path, lengths: Lengths | None = Non
     )
 
     def function(*tensors: Any) -> list[Any]:
-        return [tensor for _, tensor in leaves(ask(model, list(tensors), example.names))]
+        return [tensor for _, tensor in leaves(ask(model, list(tensors), example.names, training=False))]
 
     try:
         write_function(function, specs, output_names(model, [name for name, _ in given]), path)
@@ -36,10 +36,11 @@ def answer(model: Any, arrays: Inputs) -> Arrays:
     return tuple(as_array(tensor) for _, tensor in leaves(ask(model, list(arrays), arrays.names)))
 
 
-def ask(model: Any, tensors: list[Any], names: tuple[str, ...]) -> Any:
+def ask(model: Any, tensors: list[Any], names: tuple[str, ...], **mode: bool) -> Any:
+    """What a call of the model returns. A file never trains; a model that is built to do so differs from it."""
     if names:
-        return model(dict(zip(names, tensors, strict=True)), training=False)
-    return model(tensors[0] if len(tensors) == 1 else tensors, training=False)
+        return model(dict(zip(names, tensors, strict=True)), **mode)
+    return model(tensors[0] if len(tensors) == 1 else tensors, **mode)
 
 
 def input_names(model: Any, example: Inputs) -> list[str]:
@@ -66,20 +67,32 @@ def output_names(model: Any, found: list[str]) -> list[str]:
 
 @contextmanager
 def unchanged(model: Any) -> Iterator[Any]:
-    """The model itself, with all its variables put back: weights, statistics, states and seeds."""
+    """The model itself, with all put back that a call may change.
+
+    These are its variables (weights, statistics, seeds), the states of recurrent layers, and plain
+    numbers among the attributes of its layers.
+    """
     import keras
+    import tensorflow as tf
 
     if keras.backend.backend() != "tensorflow":
         raise ConversionError(
             f"Keras runs on {keras.backend.backend()} here.", "set KERAS_BACKEND=tensorflow before Keras is imported."
         )
-    variables = [*model.variables]
+    layers = list(model._flatten_layers())
+    states = [state for layer in layers for state in tf.nest.flatten(getattr(layer, "states", None) or [])]
+    variables = [*model.variables, *(state for state in states if hasattr(state, "assign"))]
     kept = [np.array(variable) for variable in variables]
+    numbers = [{name: value for name, value in vars(layer).items() if type(value) in (int, float)} for layer in layers]
     try:
         yield model
     finally:
         for variable, value in zip(variables, kept, strict=True):
             variable.assign(value)
+        for layer, attributes in zip(layers, numbers, strict=True):
+            for name, value in attributes.items():
+                if getattr(layer, name) != value:
+                    setattr(layer, name, value)
 
 
 CONVERTER = Converter(
