@@ -90,7 +90,7 @@ class ProcessLock:
                     raise
 
     def _is_at_its_path(self) -> bool:
-        if sys.platform == "win32":  # where nobody removes an open file
+        if sys.platform == "win32":  # where an open file cannot be removed
             return True
         try:
             return os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())

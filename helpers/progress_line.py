@@ -93,7 +93,7 @@ def notebook_shell() -> Any:
 
 
 def _place() -> Callable[[str, bool], None] | None:
-    """Where a line can be shown to a person; None where nobody looks."""
+    """Where a line can be shown; None if the output is not a terminal or a notebook."""
     if notebook_shell():
         from IPython.display import display
 

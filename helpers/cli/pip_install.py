@@ -87,7 +87,7 @@ def run_pip(
     try:
         log.write_text(output, "utf-8")
     except OSError:
-        pass  # the disk may be the very thing that is full; the cause is told below
+        pass  # the disk may be what is full; the message below names the cause
     if pip.returncode:
         raise explain(output, "pip could not install the packages.", log)
 

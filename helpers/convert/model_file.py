@@ -47,7 +47,7 @@ def complete(
     for value, answer, shape in zip(model.graph.output, answers, shapes, strict=False):
         _set_shape(value, _declared(value, shape))
         _set_type(model, value, answer.dtype)
-    rename(model, model_inputs(model), inputs or _own_names(example), "input")
+    rename(model, model_inputs(model), inputs or example.names, "input")
     rename(model, list(model.graph.output), outputs, "output")
     del model.graph.value_info[:]  # shapes between the steps, with the exporter's names for the axes
     large = model.ByteSize() > LARGEST_SINGLE_FILE
@@ -132,10 +132,6 @@ def _expect_inputs(model: "onnx.ModelProto", example: Inputs) -> None:
         weights = [value for value in model.graph.input if value.name not in names]
         del model.graph.input[:]
         model.graph.input.extend([*ordered, *weights])
-
-
-def _own_names(example: Inputs) -> Sequence[str]:
-    return example.names
 
 
 def _set_shape(value: "onnx.ValueInfoProto", shape: Sequence[int | str]) -> None:

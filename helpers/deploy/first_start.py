@@ -60,7 +60,7 @@ def start_once(folder: Path, files: Mapping[str, str], seconds: float, say: Call
         try:
             child.wait(STOP_SECONDS)
         except TimeoutError:
-            say(f"note: it did not end within {STOP_SECONDS:g} seconds when it was told to stop")
+            say(f"note: it did not end within {STOP_SECONDS:g} seconds after it was asked to stop")
     _tidy(folder, files, before)
 
 
